@@ -1,0 +1,170 @@
+"""The rim between a session manager and Quixote: its three hooks, and what its applications call.
+
+Quixote is imported when a method is called, and only for calls that 3.8 and 4 both have.
+"""
+
+import logging
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import Any
+
+from .cookies import CookieChange, uncacheable, vary_on_cookie
+from .errors import FormTokenUsed, SessionError, StoreUnavailable
+from .QuixoteCookies import VISIT, QuixoteCookies, current_visit
+from .Session import Session
+from .visit import Visit
+
+log = logging.getLogger("session3")
+
+class QuixoteHooks(QuixoteCookies, ABC):
+    """Quixote's side of a session manager."""
+
+    CYCLE_GRACE: float
+
+    @abstractmethod
+    def begin(self, cookie_value: str | None, remote_address: str | None = None) -> Visit: ...
+
+    @abstractmethod
+    def finish(self, visit: Visit) -> CookieChange | None: ...
+
+    @abstractmethod
+    def abort(self, visit: Visit) -> None: ...
+
+    @abstractmethod
+    def _fresh_session(self, visit: Visit) -> Session: ...
+
+    # -- the three hooks ---------------------------------------------------------------------------------------------
+
+    def start_request(self) -> None:
+        from quixote import get_request
+
+        request = get_request()
+        arrived = self._visit_of_request()
+        try:
+            visit = self.begin(arrived.cookie_value, arrived.remote_address)
+        except StoreUnavailable as error:
+            log.error("%s", error)
+            raise _http_error(error) from error
+        setattr(request, VISIT, visit)
+        request.session = visit.session
+        request.session.start_request()
+
+    def finish_successful_request(self) -> None:
+        """Also called for a request that a PublishError interrupted, and for one that never started."""
+        from quixote import get_request
+        from quixote.errors import PublishError
+
+        visit = current_visit()
+        if visit is None or visit.is_finished:
+            return
+        visit.session = get_request().session
+        # Quixote is answering a PublishError already: what is raised then escapes it and leaves the request set.
+        is_interrupted = isinstance(sys.exc_info()[1], PublishError)
+        try:
+            change = self.finish(visit)
+        except Exception as error:
+            self.abort(visit)
+            if is_interrupted:
+                log.exception("the session of an interrupted request was not saved")
+                get_request().response.set_status(_status_of(error))
+                return
+            if isinstance(error, (StoreUnavailable, FormTokenUsed)):
+                log.error("%s", error)
+                raise _http_error(error) from error
+            raise
+        self._answer(visit, change)
+
+    def finish_failed_request(self) -> None:
+        visit = current_visit()
+        if visit is not None and not visit.is_finished:
+            self.abort(visit)
+
+    # -- what applications call --------------------------------------------------------------------------------------
+
+    def expire_session(self) -> None:
+        """Log out: end the current session. The request goes on without one.
+
+        It is deleted, and the cookie revoked, when the request succeeds; a request that fails logs nobody out.
+        """
+        from quixote import get_request
+
+        request, visit = get_request(), current_visit()
+        if visit is not None:
+            visit.session = request.session
+            visit.end_session()
+        request.session = None
+        self._hide_cookie()
+
+    def clear_session(self) -> Session:
+        """Log out, and go on with a fresh session, for the same request to log in on or to leave a message in."""
+        from quixote import get_request
+
+        self.expire_session()
+        session = self._fresh_session(self._visit_of_request())
+        get_request().session = session
+        return session
+
+    def cycle_session(self) -> None:
+        """Give the current session a new id, with the same data, when the request succeeds.
+
+        For CYCLE_GRACE seconds the old id leads to the same session, so that requests on their way go on.
+        """
+        visit = current_visit()
+        if visit is None:
+            raise RuntimeError("cycle_session needs a request that start_request has seen")
+        visit.cycle_session(self.CYCLE_GRACE)
+
+    def __iter__(self) -> Iterator[Session]:
+        # The request's own session appears as the application sees it, not as the copy that is stored.
+        visit = current_visit()
+        own = None if visit is None else visit.session
+        for session in super().__iter__():
+            yield own if own is not None and own.id == session.id is not None else session
+
+    # -- the request -------------------------------------------------------------------------------------------------
+
+    def _answer(self, visit: Visit, change: CookieChange | None) -> None:
+        """Put the decision into the response: only now, since a PublishError replaces an earlier response."""
+        from quixote import get_response
+
+        response = get_response()
+        if change is not None:
+            if change.value is None:
+                self.revoke_session_cookie()
+            elif change is visit.asked:
+                self.set_session_cookie(change.value, **visit.asked_attributes)
+            else:
+                self.set_session_cookie(change.value, **({} if change.max_age is None else {"max_age": change.max_age}))
+            _keep_from_caches(response)
+        if change is not None or visit.loaded is not None:
+            response.set_header("Vary", vary_on_cookie(response.get_header("Vary")))
+
+
+def _keep_from_caches(response: Any) -> None:
+    asked = response.get_header("Cache-Control")
+    if asked is None and response.cache is not None and response.get_header("Expires") is None:
+        # What Quixote itself would add for `response.cache`.
+        asked = f"max-age={response.cache}" if response.cache > 0 else "max-age=0, no-cache"
+        if response.cache <= 0:
+            response.set_header("Expires", "-1")
+    response.set_header("Cache-Control", uncacheable(asked))
+
+
+def _status_of(error: Exception) -> int:
+    if isinstance(error, FormTokenUsed):
+        return 409
+    return 503 if isinstance(error, StoreUnavailable) else 500
+
+
+def _http_error(error: SessionError) -> Exception:
+    from quixote.errors import PublishError
+
+    texts = {
+        503: ("Service unavailable", "Sessions are out of reach for the moment. Please try again soon."),
+        409: ("Already submitted", "This form was submitted a moment ago. Please check before you send it again."),
+    }
+    answer: Exception = PublishError()
+    answer.status_code = _status_of(error)  # type: ignore[attr-defined]
+    answer.title, answer.public_msg = texts[_status_of(error)]  # type: ignore[attr-defined]
+    return answer

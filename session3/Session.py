@@ -1,0 +1,249 @@
+"""A session: what an application keeps about one browser.
+
+>>> session = Session(None)
+>>> session.has_info()
+False
+>>> session.set_user("alice")
+>>> session.has_info()
+'alice'
+
+Subclass it to keep more: set attributes in `__init__`, with class-level defaults where older sessions lack them.
+Whatever is in the instance's `__dict__` is kept, and compared at the end of a request, so that nested changes are
+seen. A session belongs to one request at a time; sharing among threads and processes happens in the store.
+"""
+
+import hmac
+import secrets
+import sys
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
+
+from . import ids
+from .errors import FormTokenUsed
+from .merge import MISSING, differs, merge_tokens, three_way
+from .serializers import PickleSerializer
+
+if TYPE_CHECKING:
+    from .snapshot import Snapshot
+
+CSRF_TOKEN_NAME = "csrf_token"  # the form field that Quixote's own sessions look at
+
+S = TypeVar("S", bound="Session")
+
+
+class Session:
+    """Attributes: `id` (None until it is stored), `user`, form tokens, CSRF token, times; and what a subclass adds.
+
+    Times are seconds since the epoch, ages are seconds.
+    """
+
+    MAX_FORM_TOKENS = 32  # outstanding tokens; the oldest goes first
+
+    #: Attributes that a record keeps beside the state, or not at all; RecordStore fills them in at load.
+    OUTSIDE_STATE = ("id", "_creation_time", "_access_time")
+    #: Attributes that live for one request and are never kept, pickled or copied.
+    TRANSIENT = ("_snapshot", "_clock", "_expires", "_used_tokens")
+
+    # Class-level defaults serve sessions that were stored before their class had the attribute.
+    id: str | None = None
+    user: Any = None
+    _remote_address: str | None = None
+    _csrf_token: str | None = None
+    _snapshot: "Snapshot | None" = None
+    _expires: float | None = None
+    _used_tokens: tuple[str, ...] = ()
+    _clock: Callable[[], float] = staticmethod(time.time)
+
+    def __init__(self, id: str | None) -> None:
+        self.id = id
+        self.user = None
+        self._remote_address = None
+        self._creation_time = self._access_time = self._clock()
+        self._form_tokens: list[str] = []
+        self._csrf_token = None
+
+    def __repr__(self) -> str:
+        # The id is a secret, and reprs end up in logs.
+        handle = ids.short_hash(self.id) if self.id else "new"
+        return f"<{type(self).__name__} {handle}>"
+
+    def __str__(self) -> str:
+        handle = ids.short_hash(self.id) if self.id else "new"
+        return f"session {handle} ({f'user {self.user}' if self.user else 'no user'})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name not in self.TRANSIENT}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.__dict__.setdefault("_form_tokens", [])
+
+    def _kept(self) -> dict[str, Any]:
+        outside = {*self.OUTSIDE_STATE, *self.TRANSIENT}
+        return {name: value for name, value in self.__dict__.items() if name not in outside}
+
+    # -- what is kept ------------------------------------------------------------------------------------------------
+
+    def has_info(self) -> Any:
+        """Return something truthy if the session is worth keeping.
+
+        That is the first of: the user, the form tokens, the CSRF token, or True if a public attribute differs from
+        that of a fresh session of this class. So a choice such as `consent = False` over a default of None counts,
+        and what `__init__` gives to every visitor does not.
+        """
+        return self.user or self._form_tokens or self._csrf_token or self._differs_from_fresh()
+
+    def _differs_from_fresh(self) -> bool:
+        public = [name for name in self.__dict__ if not name.startswith("_") and name not in ("id", "user")]
+        if not public:
+            return False
+        fresh = type(self)(None)
+        return any(differs(getattr(self, name), getattr(fresh, name, MISSING)) for name in public)
+
+    def is_dirty(self) -> bool:
+        """Return True unless the store knows that saving this session would change nothing."""
+        return self._snapshot is None or self._snapshot.store.is_changed(self)
+
+    @classmethod
+    def merge(cls: type[S], base: S, mine: S, theirs: S) -> S:
+        """Return a session with the changes of both `mine` and `theirs`, which both started as `base`.
+
+        Called by a store when another request saved first. By default every attribute is taken from who changed
+        it, and from `mine`, the later save, where both did. Override it to say more about an attribute of yours;
+        the three sessions are for reading:
+
+        >>> class Counted(Session):
+        ...     hits = 0
+        ...     @classmethod
+        ...     def merge(cls, base, mine, theirs):
+        ...         merged = super().merge(base, mine, theirs)
+        ...         merged.hits = mine.hits + theirs.hits - base.hits
+        ...         return merged
+
+        Raises FormTokenUsed if both used the same form token: the same form was posted twice, and `mine` is second.
+        """
+        spent = set(base._form_tokens).intersection(mine._used_tokens).difference(theirs._form_tokens)
+        # A full queue drops its oldest token, which is no sign of a second post.
+        if spent and len(theirs._form_tokens) < cls.MAX_FORM_TOKENS:
+            raise FormTokenUsed("this form was submitted a moment ago by another request")
+        merged = cls.__new__(cls)
+        merged.__dict__.update(three_way(base._kept(), mine._kept(), theirs._kept()))
+        tokens = merge_tokens(base._form_tokens, mine._form_tokens, theirs._form_tokens)
+        merged._form_tokens = tokens[-cls.MAX_FORM_TOKENS :]
+        return merged
+
+    # -- the request -------------------------------------------------------------------------------------------------
+
+    def start_request(self) -> None:
+        """Called by Quixote's hooks as a request starts: tells the rest of the application who the user is."""
+        if self.user is not None:
+            from quixote import get_request
+
+            get_request().environ["REMOTE_USER"] = str(self.user)
+
+    def dump(self, file: TextIO | None = None, header: bool = True, deep: bool = True) -> None:
+        """Write what a developer wants to see, to `file` or standard output; `deep` adds the subclass's attributes."""
+        out = sys.stdout if file is None else file
+        if header:
+            print(f"{self}:", file=out)
+        print(f"  user: {self.user}", file=out)
+        print(f"  remote address: {self._remote_address}", file=out)
+        for name, seconds in (("created", self._creation_time), ("last accessed", self._access_time)):
+            print(f"  {name}: {time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(seconds))}", file=out)
+        print(f"  form tokens: {len(self._form_tokens)}", file=out)
+        if deep:
+            for name, value in self.__dict__.items():
+                if not name.startswith("_") and name not in ("id", "user"):
+                    print(f"  {name}: {value!r}", file=out)
+
+    # -- accessors ---------------------------------------------------------------------------------------------------
+
+    def set_user(self, user: Any) -> None:
+        """Set the user; with another user comes another CSRF token."""
+        before = self.get_user_key()
+        self.user = user
+        if self.get_user_key() != before:
+            self._csrf_token = None
+
+    def get_user(self) -> Any:
+        return self.user
+
+    def get_user_key(self) -> str | int | bytes | None:
+        """Return what tells this user from others: a str or int itself, else its `.id`, else its serialized bytes."""
+        if self.user is None or isinstance(self.user, (str, int)):
+            return self.user
+        id = getattr(self.user, "id", None)
+        return id if isinstance(id, (str, int)) else PickleSerializer().dumps(self.user)
+
+    def get_remote_address(self) -> str | None:
+        """Return the address that made the session's first request, or None outside of one."""
+        return self._remote_address
+
+    def get_creation_time(self) -> float:
+        return self._creation_time
+
+    def get_access_time(self) -> float:
+        """Return when the session was last used, to within the manager's ACCESS_TIME_RESOLUTION."""
+        return self._access_time
+
+    def get_creation_age(self, _now: float | None = None) -> float:
+        return (self._clock() if _now is None else _now) - self._creation_time
+
+    def get_access_age(self, _now: float | None = None) -> float:
+        return (self._clock() if _now is None else _now) - self._access_time
+
+    def _set_access_time(self, resolution: float) -> None:
+        # Called by the manager; the resolution (seconds) keeps a busy session from being touched at each request.
+        now = self._clock()
+        if now - self._access_time > resolution:
+            self._access_time = now
+
+    # -- form tokens -------------------------------------------------------------------------------------------------
+
+    def create_form_token(self) -> str:
+        """Return a new one-time token for a form, and remember it."""
+        token = secrets.token_hex(16)
+        self._form_tokens.append(token)
+        del self._form_tokens[: -self.MAX_FORM_TOKENS]
+        return token
+
+    def has_form_token(self, token: str) -> bool:
+        return token in self._form_tokens
+
+    def remove_form_token(self, token: str) -> None:
+        """Spend a token. ValueError if it is not there.
+
+        When the same form is posted twice at the same time, both requests find the token; the one that finishes
+        second gets FormTokenUsed, nothing of it is saved, and Quixote answers 409.
+        """
+        self._form_tokens.remove(token)
+        self._used_tokens += (token,)
+
+    def _tokens(self) -> frozenset[str]:
+        return frozenset([*self._form_tokens, *([self._csrf_token] if self._csrf_token else [])])
+
+    def _forget_tokens(self, known: frozenset[str]) -> None:
+        # Called by the manager when the user changed; tokens made since, for pages that are on their way, stay.
+        self._form_tokens = [token for token in self._form_tokens if token not in known]
+        if self._csrf_token in known:
+            self._csrf_token = None
+
+    # -- tokens against cross-site request forgery -------------------------------------------------------------------
+
+    def get_csrf_token(self) -> str:
+        """Return the session's token for a hidden form field; made at the first call."""
+        if self._csrf_token is None:
+            self._csrf_token = secrets.token_hex(16)
+        return self._csrf_token
+
+    def valid_csrf_token(self, name: str | None = None) -> bool:
+        """Tell whether Quixote's current request is a POST with this session's token in the field `name`."""
+        from quixote import get_param, get_request
+
+        if get_request().get_method() != "POST":
+            return False
+        value = get_param(name or CSRF_TOKEN_NAME, None)
+        if not isinstance(value, str) or not value or self._csrf_token is None:
+            return False
+        return hmac.compare_digest(value.encode(), self._csrf_token.encode())

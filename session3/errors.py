@@ -1,0 +1,54 @@
+"""Everything that session3 raises, in one tree under SessionError.
+
+Absence is never an error: a session that is missing, expired or damaged is the `default` of `load_session`.
+
+>>> issubclass(MissingDriver, ImportError)
+True
+"""
+
+
+class SessionError(Exception):
+    """Base of all errors of this package."""
+
+
+class ConfigurationError(SessionError, ValueError):
+    """An option, a URL or a key that can't work; the message says which part."""
+
+
+class MissingDriver(SessionError, ImportError):
+    """A store's driver is not installed; the message names the extra that brings it."""
+
+    def __init__(self, package: str, extra: str) -> None:
+        super().__init__(f"{package} is not installed; run: pip install 'session3[{extra}]'")
+
+
+class SerializationError(SessionError, TypeError):
+    """A session holds something that the store's serializer can't write; the stored record stays as it was."""
+
+
+class StoreError(SessionError):
+    """Base of what goes wrong between us and a store."""
+
+
+class StoreUnavailable(StoreError):
+    """The store can't be reached, read or written; the cause is chained. Never means "no such session"."""
+
+
+class StoreExists(StoreError):
+    """`setup()` met a store that holds sessions, and was not told to overwrite it."""
+
+
+class SessionDeleted(StoreError):
+    """The session was deleted while a request worked on it; nothing was written."""
+
+
+class SessionConflict(StoreError):
+    """The session was changed elsewhere, and the changes were not to be, or could not be, merged."""
+
+
+class FormTokenUsed(SessionConflict):
+    """Two requests used the same form token at the same time, and this one was second; nothing was written."""
+
+
+class DamagedRecord(SessionError):
+    """A record that can't be opened, fails its seal or can't be decoded. Stays inside the stores: absent to callers."""

@@ -1,0 +1,48 @@
+"""Three-way merge of two changed copies of one state.
+
+Values are compared by their serialized bytes, never by `==`: two loads of an object without `__eq__` are unequal,
+and `1 == True`.
+
+>>> three_way({"a": 1, "b": 1}, mine={"a": 2, "b": 1}, theirs={"a": 1, "b": 3})
+{'a': 2, 'b': 3}
+>>> merge_tokens(["t1", "t2"], mine=["t2", "m"], theirs=["t1", "t2", "n"])
+['t2', 'n', 'm']
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from .serializers import PickleSerializer
+
+_dumps = PickleSerializer().dumps
+MISSING: Any = object()
+
+
+def differs(one: Any, other: Any) -> bool:
+    """Tell whether two values would be stored differently; what can't be serialized differs from all but itself."""
+    if one is other:
+        return False
+    if one is MISSING or other is MISSING:
+        return True
+    try:
+        return _dumps(one) != _dumps(other)
+    except Exception:  # any type's __reduce__ may raise anything; the save will report it by name
+        return True
+
+
+def three_way(base: Mapping[Any, Any], mine: Mapping[Any, Any], theirs: Mapping[Any, Any]) -> dict[Any, Any]:
+    """Merge by key: what I changed or deleted since `base` is mine, everything else is theirs."""
+    merged: dict[Any, Any] = {}
+    for key in dict.fromkeys([*theirs, *mine]):
+        ours = mine.get(key, MISSING)
+        value = ours if differs(base.get(key, MISSING), ours) else theirs.get(key, MISSING)
+        if value is not MISSING:
+            merged[key] = value
+    return merged
+
+
+def merge_tokens(base: Iterable[str], mine: Iterable[str], theirs: Iterable[str]) -> list[str]:
+    """Merge one-time tokens, oldest first: additions of both survive, removals by either stay."""
+    before, ours, others = set(base), list(mine), list(theirs)
+    kept = [token for token in others if token in ours or token not in before]
+    return kept + [token for token in ours if token not in before and token not in kept]

@@ -1,0 +1,60 @@
+"""What a record store keeps under a key."""
+
+import math
+import secrets
+from typing import NamedTuple
+
+#: How long (seconds) a rotated id is remembered as nobody's; longer than any page's requests are on their way.
+TOMBSTONE_SECONDS = 60.0
+
+
+class Record(NamedTuple):
+    """One session at rest. Times are seconds since the epoch by the store's clock; None expires never.
+
+    `forward` is None on a session. On what a rotation left behind it is "" (the old id is nobody: a tombstone) or
+    tells where the old id leads until the record expires; such a record has no payload.
+    """
+
+    payload: bytes
+    revision: int
+    created: float
+    modified: float
+    accessed: float
+    expires: float | None = None
+    user_key: str | None = None
+    forward: str | None = None
+
+    def is_expired(self, now: float) -> bool:
+        return self.expires is not None and self.expires <= now
+
+    def is_due(self, now: float, unused_for: float | None) -> bool:
+        """Tell whether a sweep takes it: unused for so many seconds, or, with None, past its own expiry."""
+        if unused_for is None:
+            return self.is_expired(now)
+        return max(self.accessed, self.modified) < now - unused_for
+
+    def is_session(self, now: float) -> bool:
+        return self.forward is None and not self.is_expired(now)
+
+
+def first_revision() -> int:
+    """Return where a key's revisions start: at random, so that a key that comes back never meets an old revision."""
+    return secrets.randbits(61) + 1
+
+
+def next_revision(revision: int) -> int:
+    """Return a revision above this one, below 2**63.
+
+    The step is random, so that two writers who start from the same revision never make the same next one: a writer
+    whose reply was lost can tell its own write from a rival's.
+    """
+    return revision + 1 + secrets.randbits(30)
+
+
+def pack_expires(expires: float | None) -> float:
+    """Return a float for formats that know no None."""
+    return math.inf if expires is None else expires
+
+
+def unpack_expires(packed: float) -> float | None:
+    return None if packed == math.inf else packed

@@ -1,0 +1,203 @@
+"""One file a session, in a folder.
+
+>>> import tempfile
+>>> from session3.Session import Session
+>>> store = DirectorySessionStore(tempfile.mkdtemp())
+>>> session = Session("example1")
+>>> session.set_user("alice")
+>>> store.save_session(session)
+>>> store.load_session("example1").user
+'alice'
+
+Threads and processes: safe. Crash: a save that returned is there, a save that did not left the session as it was.
+Files have mode 0600 and the folder 0700; a file's name is the session's id, or with `hash_ids` its SHA-256.
+A folder that session3 3.4.1 filled is read as it is, and each of its sessions is rewritten at its next save; not where
+a `secret_key` or `encryption_key` is set, since its files bear no signature.
+"""
+
+import contextlib
+import logging
+import os
+import struct
+from collections.abc import Iterator
+from typing import Any
+
+from .. import ids, slots
+from ..record import Record, pack_expires, unpack_expires
+from .failures import unavailable_on
+from .RecordStore import RecordStore
+
+_HEAD = struct.Struct("<ddddHH")  # created, modified, accessed, expires; lengths of user key and forward plus one
+_NOTE = struct.Struct("<dd")  # accessed, expires
+_UPSTREAM = b"\x80\x04"  # how the files of session3 3.4.1 start: a bare pickle, protocol 4
+
+
+class DirectorySessionStore(RecordStore):
+    """Keeps each session in a two-slot file (session3.slots). With `create` the folder is made at once."""
+
+    is_multiprocess_safe = True
+    is_thread_safe = True
+
+    def __init__(self, directory: str | os.PathLike[str], create: bool = False, **options: Any) -> None:
+        super().__init__(**options)
+        self.directory = os.path.abspath(directory)
+        if create:
+            self._make_folder()
+
+    def __repr__(self) -> str:
+        return f"DirectorySessionStore({self.directory!r})"
+
+    @unavailable_on(OSError)
+    def read(self, key: str) -> Record | None:
+        try:
+            record = self._read_file(self._path(key))
+        except FileNotFoundError:
+            return None
+        if record is None:
+            self._report(logging.WARNING, key, "is damaged, and treated as absent: no valid contents")
+        return record
+
+    @unavailable_on(OSError)
+    def insert(self, key: str, record: Record) -> bool:
+        try:
+            return slots.create(self._path(key), record.revision, _pack(record))
+        except FileNotFoundError:
+            self._make_folder()
+            return slots.create(self._path(key), record.revision, _pack(record))
+
+    @unavailable_on(OSError)
+    def replace(self, key: str, record: Record, revision: int) -> bool:
+        with slots.writing(self._path(key)) as file:
+            if file is None or self._revision(file) != revision:
+                return False
+            file.overwrite(record.revision, _pack(record))
+            return True
+
+    @unavailable_on(OSError)
+    def remove(self, key: str, revision: int | None = None) -> bool:
+        with slots.writing(self._path(key)) as file:
+            if file is None or (revision is not None and self._revision(file) != revision):
+                return False
+            file.unlink()
+            return True
+
+    @unavailable_on(OSError)
+    def touch(self, key: str, accessed: float, expires: float | None) -> bool:
+        with slots.writing(self._path(key)) as file:
+            if file is None or file.slot is None:
+                return False
+            current = _unpack(file.slot)
+            kept = current.expires if expires is None else expires
+            file.write_note(_NOTE.pack(max(accessed, current.accessed), pack_expires(kept)))
+            return True
+
+    @unavailable_on(OSError)
+    def scan(self) -> Iterator[tuple[str, Record]]:
+        for key in self._keys():
+            record = self.read(key)
+            if record is not None:
+                yield key, record
+
+    @unavailable_on(OSError)
+    def sweep(self, unused_for: float | None) -> tuple[int, int]:
+        deleted = left = 0
+        now = self.clock()
+        for key in self._keys(sweep_litter=True):
+            record = self._look(key)
+            if record is None:
+                continue
+            if not record.is_due(now, unused_for):
+                left += record.is_session(now)
+            elif self._remove_if_due(key, now, unused_for):
+                deleted += 1
+        return deleted, left
+
+    @unavailable_on(OSError)
+    def clear(self) -> None:
+        self._make_folder()
+        for key in self._keys(sweep_litter=True):
+            self.remove(key)
+
+    def _read_file(self, path: str) -> Record | None:
+        try:
+            slot = slots.read(path)
+        except slots.NotSlots:
+            return self._read_upstream(path)
+        return None if slot is None else _unpack(slot)
+
+    # -- files -------------------------------------------------------------------------------------------------------
+
+    def _path(self, key: str) -> str:
+        return f"{self.directory}{os.sep}{key}"
+
+    def _make_folder(self) -> None:
+        os.makedirs(self.directory, 0o700, exist_ok=True)
+
+    def _keys(self, sweep_litter: bool = False) -> Iterator[str]:
+        with contextlib.suppress(FileNotFoundError), os.scandir(self.directory) as entries:
+            for entry in entries:
+                if ids.is_id(entry.name):
+                    yield entry.name
+                elif sweep_litter and entry.name.startswith(slots.TEMPORARY[0]) and entry.name.endswith(slots.TEMPORARY[1]):
+                    slots.sweep_temporary(entry.path)
+
+    def _look(self, key: str) -> Record | None:
+        """Return what a sweep goes by: the record, or for a damaged file one as old as the file."""
+        record = self.read(key)
+        if record is None:
+            with contextlib.suppress(FileNotFoundError):
+                modified = os.stat(self._path(key)).st_mtime
+                return Record(b"", 0, modified, modified, modified, forward="")
+        return record
+
+    def _remove_if_due(self, key: str, now: float, unused_for: float | None) -> bool:
+        with slots.writing(self._path(key)) as file:
+            # Now that it is locked, look again: it may have been used since.
+            record = None if file is None else self._look(key)
+            if file is None or record is None or not record.is_due(now, unused_for):
+                return False
+            file.unlink()
+            return True
+
+    # -- the files of session3 3.4.1 ---------------------------------------------------------------------------------
+
+    def _read_upstream(self, path: str) -> Record | None:
+        if self.codec.is_sealed:
+            return None
+        with open(path, "rb") as file:
+            payload, stat = file.read(), os.fstat(file.fileno())
+        if not payload.startswith(_UPSTREAM):
+            return None
+        return Record(payload, stat.st_mtime_ns, stat.st_mtime, stat.st_mtime, stat.st_mtime)
+
+    def _revision(self, file: slots.SlotFile) -> int | None:
+        if file.slot is not None:
+            return file.slot.revision
+        # A file of 3.4.1 has no revision but its time; one that is damaged has no live session to replace.
+        return os.fstat(file.fd).st_mtime_ns if file.starts_with(_UPSTREAM) else None
+
+
+def _pack(record: Record) -> bytes:
+    user_key = b"" if record.user_key is None else b"=" + record.user_key.encode()
+    forward = b"" if record.forward is None else b"=" + record.forward.encode()
+    times = (record.created, record.modified, record.accessed, pack_expires(record.expires))
+    return _HEAD.pack(*times, len(user_key), len(forward)) + user_key + forward + record.payload
+
+
+def _unpack(slot: slots.Slot) -> Record:
+    body = slot.body
+    created, modified, accessed, expires, user_length, forward_length = _HEAD.unpack_from(body)
+    if slot.note is not None:
+        accessed, expires = _NOTE.unpack(slot.note)
+    user_end = _HEAD.size + user_length
+    end = user_end + forward_length
+    return Record(
+        payload=body[end:],
+        revision=slot.revision,
+        created=created,
+        modified=modified,
+        accessed=accessed,
+        expires=unpack_expires(expires),
+        user_key=body[_HEAD.size + 1 : user_end].decode() if user_length else None,
+        forward=body[user_end + 1 : end].decode() if forward_length else None,
+    )

@@ -1,0 +1,50 @@
+"""What a store of records gives; everything else is shared."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+
+from ..record import Record
+
+
+class RecordVerbs(ABC):
+    """The eight verbs. Each is atomic for every thread and process that the store's flags promise.
+
+    They raise StoreUnavailable when the store fails, and nothing else; a record that is damaged as a whole (the
+    store's own format does not hold) is absent, and left to the sweep.
+    """
+
+
+    @abstractmethod
+    def read(self, key: str) -> Record | None:
+        """Return the record under `key`, expired or not; None if there is none or it is damaged."""
+
+    @abstractmethod
+    def insert(self, key: str, record: Record) -> bool:
+        """Store a record under a key that has none; False, and nothing done, if it has one."""
+
+    @abstractmethod
+    def replace(self, key: str, record: Record, revision: int) -> bool:
+        """Store a record in place of the one with this revision; False, and nothing done, if that is gone."""
+
+    @abstractmethod
+    def remove(self, key: str, revision: int | None = None) -> bool:
+        """Remove the record under `key`, if its revision is this one where one is given; tell whether it was."""
+
+    @abstractmethod
+    def touch(self, key: str, accessed: float, expires: float | None) -> bool:
+        """Move a record's access time, and its expiry unless None; False if it is gone.
+
+        Never creates, never changes payload or revision, never writes the payload again.
+        """
+
+    @abstractmethod
+    def scan(self) -> Iterator[tuple[str, Record]]:
+        """Yield (key, record) of every record, lazily, in bounded memory, while others may write."""
+
+    @abstractmethod
+    def sweep(self, unused_for: float | None) -> tuple[int, int]:
+        """Delete the records that are due (Record.is_due); return (deleted, sessions left). Batches; blocks nobody."""
+
+    @abstractmethod
+    def clear(self) -> None:
+        """Delete everything, and leave the store ready for use."""

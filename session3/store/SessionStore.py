@@ -1,0 +1,164 @@
+"""The contract between a SessionManager and whatever keeps the sessions.
+
+Required: `load_session`, `save_session`, `delete_session`. These three make a store.
+Optional: `setup`, `close`, `has_session`, `iter_sessions`, `delete_old_sessions`, `delete_expired_sessions`.
+Asked by the manager where a store can do better than the three methods: `create_session`, `discard_session`,
+`move_session`, `was_rotated`, `is_changed`.
+
+A store that keeps whole sessions (pickled, or the objects themselves) is written at each request and merges nothing:
+of two requests at the same time the later save wins. Derive from RecordStore for a store that does better.
+"""
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from .. import ids
+
+if TYPE_CHECKING:
+    from ..Session import Session
+
+Self = TypeVar("Self", bound="SessionStore")
+
+
+class SessionStore(ABC):
+    """Base of all stores. Times are seconds since the epoch, by `clock`."""
+
+    #: True if several processes may use the same store at once.
+    is_multiprocess_safe = False
+    #: True if several threads may use the same store object at once.
+    is_thread_safe = False
+
+    clock: Callable[[], float] = staticmethod(time.time)
+
+    # -- required ----------------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def load_session(self, id: str, default: Any = None) -> Any:
+        """Return the session, or `default` if it is missing, expired, damaged (logged), or `id` is malformed.
+
+        Raises StoreUnavailable if the store can't be reached: that never looks like a logged-out user.
+        """
+
+    @abstractmethod
+    def save_session(self, session: "Session") -> None:
+        """Keep the session under its id.
+
+        A session that is new to the store is inserted, or overwrites. One that was loaded from it is written only if
+        it changed; if another request wrote it meanwhile, the changes of both are merged. Raises SessionDeleted, and
+        writes nothing, if it was deleted meanwhile; SerializationError if it can't be serialized; ValueError if its
+        id is None or malformed.
+        """
+
+    @abstractmethod
+    def delete_session(self, session: "Session | str") -> None:
+        """Delete a session, given or named by its id, whatever its state; what is not there is no error.
+
+        The same object may be saved again afterwards, as new.
+        """
+
+    # -- recommended -------------------------------------------------------------------------------------------------
+
+    def has_session(self, id: str) -> bool:
+        """Tell whether there is a live session under `id`."""
+        return self.load_session(id) is not None
+
+    # -- optional ----------------------------------------------------------------------------------------------------
+
+    def setup(self, *, overwrite: bool = False) -> None:
+        """Create what the store needs. Raises StoreExists if it holds sessions, unless they may be overwritten."""
+
+    def close(self) -> None:
+        """Let go of files and connections; the next call opens them again."""
+
+    def iter_sessions(self) -> Iterator[tuple[str, Any]]:
+        """Yield pairs (id, session), lazily, while others may write."""
+        raise NotImplementedError(f"{type(self).__name__} can't iterate over its sessions")
+
+    def delete_old_sessions(self, minutes: float) -> tuple[int, int]:
+        """Delete the sessions that were neither accessed nor modified for so many minutes.
+
+        Works in batches, beside readers and writers. Returns (deleted, remaining). A store that can't iterate
+        deletes nothing and returns (0, 0).
+        """
+        if type(self).iter_sessions is SessionStore.iter_sessions:
+            return 0, 0
+        deleted = remaining = 0
+        for id, session in self.iter_sessions():
+            if session.get_access_age(self.clock()) > minutes * 60:
+                self.delete_session(id)
+                deleted += 1
+            else:
+                remaining += 1
+        return deleted, remaining
+
+    def delete_expired_sessions(self) -> tuple[int, int]:
+        """Delete the sessions past their own expiry, as `delete_old_sessions` does. Returns (deleted, remaining)."""
+        raise NotImplementedError(f"{type(self).__name__} keeps no expiry")
+
+    # -- asked by the manager ----------------------------------------------------------------------------------------
+
+    def accepts_cookie(self, value: str) -> bool:
+        """Tell whether a cookie's value can be an id at all; asked before anything is looked up."""
+        return ids.is_cookie_id(value)
+
+    def is_changed(self, session: "Session") -> bool:
+        """Tell whether saving the session would write anything. Whole sessions are always written."""
+        return True
+
+    def create_session(self, session: "Session") -> bool:
+        """Save a new session unless its id is taken; tell whether it was saved."""
+        assert session.id is not None
+        if self.has_session(session.id):
+            return False
+        self.save_session(session)
+        return True
+
+    def discard_session(self, session: "Session") -> bool:
+        """Delete a loaded session unless it was changed since; tell whether it was deleted.
+
+        False: `session` now holds the changes of both, and the caller decides again. Raises SessionDeleted if it
+        was deleted meanwhile.
+        """
+        self.delete_session(session)
+        return True
+
+    def move_session(self, session: "Session", new_id: str, grace: float | None = None) -> bool:
+        """Save a loaded session under a new id and end the old one; False, with nothing done, if `new_id` is taken.
+
+        The old id is nobody at once; with `grace` (seconds) it leads to the new one for so long, where the store can.
+        Raises SessionDeleted if the session was deleted meanwhile.
+        """
+        old_id = session.id
+        session.id = new_id
+        if not self.create_session(session):
+            session.id = old_id
+            return False
+        if old_id is not None:
+            self.delete_session(old_id)
+        return True
+
+    def was_rotated(self, id: str) -> bool:
+        """Tell whether `id` lately became nobody because its session got another id."""
+        return False
+
+    def transaction_start(self) -> None:
+        """Called as a request starts."""
+
+    def transaction_commit(self, session: Any) -> None:
+        """Called as a successful request ends, after the session was saved; `session` may be None."""
+
+    def transaction_abort(self, session: Any) -> None:
+        """Called as a failed request ends; `session` may be None."""
+
+    # ----------------------------------------------------------------------------------------------------------------
+
+    def __enter__(self: Self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()

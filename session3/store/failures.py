@@ -1,0 +1,41 @@
+"""One way for all stores to say that what they stand on failed."""
+
+import functools
+import inspect
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+from ..errors import StoreUnavailable
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def unavailable_on(*errors: type[BaseException]) -> Callable[[F], F]:
+    """Make a store's method raise StoreUnavailable, naming the store and the cause, in place of a driver's errors."""
+
+    def decorate(method: F) -> F:
+        if inspect.isgeneratorfunction(method):
+
+            @functools.wraps(method)
+            def generate(self: Any, *args: Any, **kwargs: Any) -> Iterator[Any]:
+                try:
+                    yield from method(self, *args, **kwargs)
+                except errors as error:
+                    raise _unavailable(self, error) from error
+
+            return generate  # type: ignore[return-value]
+
+        @functools.wraps(method)
+        def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+            try:
+                return method(self, *args, **kwargs)
+            except errors as error:
+                raise _unavailable(self, error) from error
+
+        return call  # type: ignore[return-value]
+
+    return decorate
+
+
+def _unavailable(store: Any, error: BaseException) -> StoreUnavailable:
+    return StoreUnavailable(f"{store!r} can't be used: {error}")

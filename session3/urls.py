@@ -1,0 +1,82 @@
+"""`open_store(url)`: a store from one line of configuration.
+
+| URL | store |
+| --- | --- |
+| `directory:///path` | DirectorySessionStore |
+| `shelve:///path` | ShelveSessionStore |
+| `sqlite:///path`, `sqlite://` (in memory) | SQLiteSessionStore |
+| `memory://` | VolatileSessionStore |
+
+>>> open_store("memory://")
+VolatileSessionStore()
+>>> open_store("mongo://host")
+Traceback (most recent call last):
+    ...
+session3.errors.ConfigurationError: unknown scheme 'mongo'; known are: directory, memory, shelve, sqlite
+"""
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any, NamedTuple
+from urllib.parse import SplitResult, unquote, urlsplit
+
+from .errors import ConfigurationError
+from .store.SessionStore import SessionStore
+
+
+def open_store(url: str, **options: Any) -> SessionStore:
+    """Return the store that a URL names; `options` are the store's keywords.
+
+    A path is absolute after three slashes (`sqlite:////var/lib/app/sessions.db` and `sqlite:///var/lib/app/sessions.db`
+    are the same), and relative with a dot (`sqlite:///./sessions.db`). Raises ConfigurationError, which says what of
+    the URL is wrong; StoreUnavailable and the like come from the store.
+    """
+    parts = urlsplit(url)
+    if parts.scheme not in _SCHEMES:
+        known = ", ".join(sorted(_SCHEMES))
+        raise ConfigurationError(f"unknown scheme {parts.scheme!r}; known are: {known}")
+    scheme = _SCHEMES[parts.scheme]
+    store = getattr(import_module(f"session3.store.{scheme.store}"), scheme.store)
+    opened: SessionStore = store(*scheme.arguments(parts), **options)
+    return opened
+
+
+def _path(parts: SplitResult) -> tuple[str]:
+    path = unquote(parts.path)
+    if parts.netloc:
+        raise ConfigurationError(f"{parts.scheme}: three slashes before the path: {parts.scheme}:///path")
+    if path in ("", "/"):
+        raise ConfigurationError(f"{parts.scheme}: the path is missing: {parts.scheme}:///path")
+    _refuse_query(parts)
+    if path.startswith(("/./", "/../")):
+        return (path[1:],)
+    return ("/" + path.lstrip("/"),)
+
+
+def _path_or_memory(parts: SplitResult) -> tuple[str]:
+    return _path(parts) if parts.path or parts.netloc else (":memory:",)
+
+
+def _nothing(parts: SplitResult) -> tuple[()]:
+    if parts.netloc or parts.path not in ("", "/"):
+        raise ConfigurationError(f"{parts.scheme}:// takes no host and no path")
+    _refuse_query(parts)
+    return ()
+
+
+def _refuse_query(parts: SplitResult) -> None:
+    if parts.query or parts.fragment:
+        raise ConfigurationError(f"{parts.scheme}: what follows the path ('?' or '#') means nothing here")
+
+
+class _Scheme(NamedTuple):
+    store: str
+    arguments: Callable[[SplitResult], tuple[Any, ...]]
+
+
+_SCHEMES = {
+    "directory": _Scheme("DirectorySessionStore", _path),
+    "memory": _Scheme("VolatileSessionStore", _nothing),
+    "shelve": _Scheme("ShelveSessionStore", _path),
+    "sqlite": _Scheme("SQLiteSessionStore", _path_or_memory),
+}

@@ -1,0 +1,45 @@
+"""One request's dealings with its session."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from .cookies import CookieChange
+from .Session import Session
+
+
+@dataclass(repr=False, eq=False)
+class Visit:
+    """Kept with the request from `SessionManager.begin` to `finish` or `abort`; decisions wait here until then.
+
+    `session` is the application's to read, change, replace, or set to None.
+    """
+
+    cookie_value: str | None
+    remote_address: str | None
+    session: Session | None = None
+
+    #: The session that the store had, as it was found; what the application replaces `session` with is not it.
+    loaded: Session | None = None
+    user_key: str | int | bytes | None = None
+    expires: float | None = None
+    tokens: frozenset[str] = frozenset()
+
+    #: Sessions that the application ended; deleted when the request has succeeded.
+    ended: list[Session] = field(default_factory=list)
+    cycle: bool = False
+    grace: float | None = None
+    #: What the application itself asked to be done with the cookie.
+    asked: CookieChange | None = None
+    asked_attributes: dict[str, Any] = field(default_factory=dict)
+    is_finished: bool = False
+
+    def end_session(self) -> None:
+        """Log out: the session is deleted, and the cookie revoked, when the request succeeds."""
+        if self.session is not None:
+            self.ended.append(self.session)
+            self.session = None
+
+    def cycle_session(self, grace: float) -> None:
+        """Give the session a new id when the request succeeds; for `grace` seconds the old one leads there too."""
+        self.cycle = True
+        self.grace = grace
