@@ -7,6 +7,8 @@ from typing import NamedTuple
 #: How long (seconds) a rotated id is remembered as nobody's; longer than any page's requests are on their way.
 TOMBSTONE_SECONDS = 60.0
 
+_MAX_WRITES = 2**16  # more than any request can miss while it runs
+
 
 class Record(NamedTuple):
     """One session at rest. Times are seconds since the epoch by the store's clock; None expires never.
@@ -49,6 +51,15 @@ def next_revision(revision: int) -> int:
     whose reply was lost can tell its own write from a rival's.
     """
     return revision + 1 + secrets.randbits(30)
+
+
+def is_later_revision(revision: int, before: int) -> bool:
+    """Tell whether a revision can follow another one of the same record, within a request or so.
+
+    Revisions start at random and grow in small steps: one that is lower, or far above, belongs to a key that was
+    deleted and came back, and is another session's.
+    """
+    return before < revision < before + _MAX_WRITES * 2**30
 
 
 def pack_expires(expires: float | None) -> float:

@@ -16,7 +16,6 @@ a `secret_key` or `encryption_key` is set, since its files bear no signature.
 """
 
 import contextlib
-import logging
 import os
 import struct
 from collections.abc import Iterator
@@ -54,7 +53,7 @@ class DirectorySessionStore(RecordStore):
         except FileNotFoundError:
             return None
         if record is None:
-            self._report(logging.WARNING, key, "is damaged, and treated as absent: no valid contents")
+            self._report_damage(key, "no valid contents")
         return record
 
     @unavailable_on(OSError)

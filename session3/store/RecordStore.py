@@ -44,10 +44,12 @@ class RecordStore(SessionRecords, SessionStore):
         record = self._record(session, key, payload, first_revision())
         if not self.insert(key, record):
             current = self.read(key)
-            is_ours = current is not None and current.revision == record.revision  # the reply was lost, not the write
-            is_free = current is not None and current.is_expired(self.clock())
-            if not is_ours and not (is_free and self.replace(key, record, current.revision)):  # type: ignore[union-attr]
+            if current is None:
                 return False
+            if current.revision != record.revision:  # else it is our own write, and only the reply to it was lost
+                record = record._replace(revision=next_revision(current.revision))
+                if not current.is_expired(self.clock()) or not self.replace(key, record, current.revision):
+                    return False
         self._remember(session, session.id, key, payload, record)
         return True
 

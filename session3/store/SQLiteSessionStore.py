@@ -28,9 +28,11 @@ from .SQLSessionStore import SQLSessionStore
 _BUSY_TIMEOUT = 10.0  # seconds to wait for another writer
 _BATCH = 1000  # rows that a sweep looks at in one transaction: a writer waits a few milliseconds at most
 
-_COLUMNS = """
-    id TEXT NOT NULL PRIMARY KEY, revision INTEGER NOT NULL, created REAL NOT NULL, modified REAL NOT NULL,
-    accessed REAL NOT NULL, expires REAL, user_key TEXT, forward TEXT, payload BLOB NOT NULL
+_CREATE = """
+    CREATE TABLE IF NOT EXISTS session3 (
+        id TEXT NOT NULL PRIMARY KEY, revision INTEGER NOT NULL, created REAL NOT NULL, modified REAL NOT NULL,
+        accessed REAL NOT NULL, expires REAL, user_key TEXT, forward TEXT, payload BLOB NOT NULL
+    )
 """
 
 #: Connections that came over a fork. Closing one would disturb the parent's locks, and so would freeing it.
@@ -58,26 +60,29 @@ class SQLiteSessionStore(SQLSessionStore):
     @unavailable_on(sqlite3.Error, OSError)
     def _query(self, sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
         try:
-            with self._connections as connection:
-                return connection.execute(sql, parameters).fetchall()
-        except sqlite3.OperationalError:
-            if self._has_table():
-                raise
+            return self._execute(sql, parameters)[0]
+        except _NotThere:
             return []
 
     @unavailable_on(sqlite3.Error, OSError)
     def _change(self, sql: str, parameters: Sequence[Any]) -> int:
         try:
-            with self._connections as connection:
-                return connection.execute(sql, parameters).rowcount
-        except sqlite3.OperationalError:
-            if self._has_table():
-                raise
+            return self._execute(sql, parameters)[1]
+        except _NotThere:
             if not sql.startswith("INSERT"):
                 return 0
-            self._create_table()
+        self._connections.create()
+        return self._execute(sql, parameters)[1]
+
+    def _execute(self, sql: str, parameters: Sequence[Any]) -> tuple[list[tuple[Any, ...]], int]:
+        try:
             with self._connections as connection:
-                return connection.execute(sql, parameters).rowcount
+                cursor = connection.execute(sql, parameters)
+                return cursor.fetchall(), cursor.rowcount
+        except sqlite3.OperationalError as error:
+            if str(error).startswith("no such table"):
+                raise _NotThere from error
+            raise
 
     @unavailable_on(sqlite3.Error, OSError)
     def sweep(self, unused_for: float | None) -> tuple[int, int]:
@@ -95,20 +100,12 @@ class SQLiteSessionStore(SQLSessionStore):
 
     @unavailable_on(sqlite3.Error, OSError)
     def clear(self) -> None:
-        self._create_table()
+        self._connections.create()
         self._change(f"DELETE FROM {self.table}", ())
 
-    def _has_table(self) -> bool:
-        if not self._connections.exist():
-            return False
-        with self._connections as connection:
-            found = connection.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (self.table,)).fetchone()
-        return found is not None
 
-    def _create_table(self) -> None:
-        self._connections.make()
-        with self._connections as connection:
-            connection.execute(f"CREATE TABLE IF NOT EXISTS {self.table} ({_COLUMNS})")
+class _NotThere(Exception):
+    """The database, or the table in it, was not made yet."""
 
 
 class _Shared:
@@ -118,11 +115,9 @@ class _Shared:
         self._lock = threading.RLock()
         self._held = _Held(":memory:")
 
-    def exist(self) -> bool:
-        return True
-
-    def make(self) -> None:
-        pass
+    def create(self) -> None:
+        with self as connection:
+            connection.execute(_CREATE)
 
     def __enter__(self) -> sqlite3.Connection:
         self._lock.acquire()
@@ -146,15 +141,22 @@ class _PerThread:
         self._local = threading.local()
         self._all: weakref.WeakSet[_Held] = weakref.WeakSet()
 
-    def exist(self) -> bool:
-        return os.path.exists(self._filename)
+    def create(self) -> None:
+        if not os.path.exists(self._filename):
+            self._create_file()
+        with self as connection:
+            connection.execute(_CREATE)
 
-    def make(self) -> None:
-        # SQLite would make the file readable by everyone; its log files take over the mode of this one. Made under
-        # another name and linked, since closing a descriptor of a database drops this process's locks on it.
+    def _create_file(self) -> None:
+        """Put an empty database in place, whole, in its final mode and readable by its owner only.
+
+        SQLite would make it readable by everyone (its log files take over its mode), and switching a database that
+        others are opening to a write-ahead log fails at random.
+        """
         temporary = f"{self._filename}.{os.getpid()}.{threading.get_ident()}.new"
         os.close(os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
         try:
+            _Held(temporary).close()
             with contextlib.suppress(FileExistsError):
                 os.link(temporary, self._filename)
         finally:
@@ -163,6 +165,8 @@ class _PerThread:
     def __enter__(self) -> sqlite3.Connection:
         held: _Held | None = getattr(self._local, "held", None)
         if held is None or held.is_foreign():
+            if not os.path.exists(self._filename):
+                raise _NotThere
             held = self._local.held = _Held(self._filename)
             self._all.add(held)
         return held.connection

@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 from .. import ids
 from ..codec import SessionCodec, UnknownClass
 from ..errors import ConfigurationError, DamagedRecord, SessionConflict, SessionDeleted
-from ..record import TOMBSTONE_SECONDS, Record, first_revision, next_revision
+from ..record import TOMBSTONE_SECONDS, Record, first_revision, is_later_revision, next_revision
 from ..serializers import PickleSerializer, Secret, Serializer, make_seal
 from ..Session import Session
 from ..snapshot import Snapshot
@@ -107,7 +107,7 @@ class SessionRecords(RecordVerbs):
             payload = self.codec.open(found.key, found.record.payload)
             session = self.codec.load(payload)
         except DamagedRecord as error:
-            self._report(logging.WARNING, found.key, f"is damaged, and treated as absent: {error}")
+            self._report_damage(found.key, error)
             return None
         except UnknownClass as error:
             self._report(logging.ERROR, found.key, f"needs a class that can't be imported here: {error}")
@@ -132,6 +132,9 @@ class SessionRecords(RecordVerbs):
         """Tell whether saving the session would write its data."""
         snapshot = self._snapshot_of(session)
         return snapshot is None or not self.codec.is_same(self.codec.dump(session), snapshot.payload)
+
+    def _report_damage(self, key: str, error: object) -> None:
+        self._report(logging.WARNING, key, f"is damaged, and treated as absent: {error}")
 
     def _report(self, level: int, key: str, what: str) -> None:
         if key not in self._reported:
@@ -165,7 +168,11 @@ class SessionRecords(RecordVerbs):
             current = self.read(key)
             if current is None:
                 self.remove(key)  # damaged, or gone since
-            elif current.revision == record.revision or self.replace(key, record, current.revision):
+                continue
+            if current.revision == record.revision:
+                break  # our own write: only the reply to it was lost
+            record = record._replace(revision=next_revision(current.revision))
+            if self.replace(key, record, current.revision):
                 break
         else:
             raise SessionConflict(f"{self!r}: no save of session {ids.short_hash(key)} in {MAX_TRIES} tries")
@@ -192,6 +199,8 @@ class SessionRecords(RecordVerbs):
         Raises SessionDeleted if it is gone, SessionConflict if conflicts are to be raised.
         """
         found = self._find(snapshot.key, snapshot.id)
+        if found is not None and found.key == snapshot.key:
+            found = found if is_later_revision(found.record.revision, snapshot.revision) else None
         theirs = None if found is None else self._revive(found)
         if theirs is None or theirs._snapshot is None:
             log.info("session %s was deleted while a request worked on it", ids.short_hash(snapshot.key))

@@ -1,0 +1,158 @@
+"""Sessions in a shelf: the two files of `dbm.dumb`, that the standard `shelve` reads.
+
+>>> import shelve, tempfile
+>>> from session3.Session import Session
+>>> filename = tempfile.mkdtemp() + "/sessions"
+>>> store = ShelveSessionStore(filename)
+>>> session = Session("example1")
+>>> session.set_user("alice")
+>>> store.save_session(session)
+>>> with shelve.open(filename, flag="r") as shelf:
+...     sorted(shelf), sorted(shelf["example1"])[:3]
+(['example1'], ['accessed', 'created', 'expires'])
+
+Threads and processes: safe. Crash: safe at any moment, also inside compaction. An existing shelf of another flavour
+(gdbm, ndbm, SQLite), where a lock alone can't promise that, is converted at the first write. A second key, the id and
+":touched", appears where a session was read but not changed for a while.
+"""
+
+import io
+import os
+import pickle
+from collections.abc import Iterator
+from typing import Any
+
+from ..record import Record
+from ..shelf import Transaction, open_shelf
+from .failures import unavailable_on
+from .RecordStore import RecordStore
+
+_TOUCHED = b":touched"  # no id has a colon
+_BATCH = 200  # keys that a sweep looks at under one lock
+
+
+class ShelveSessionStore(RecordStore):
+    """Keeps each session as a dict of its record's fields, pickled by the rules of `shelve`."""
+
+    is_multiprocess_safe = True
+    is_thread_safe = True
+
+    def __init__(self, filename: str | os.PathLike[str], **options: Any) -> None:
+        super().__init__(**options)
+        self.filename = os.path.abspath(filename)
+        self._shelf = open_shelf(self.filename)
+
+    def __repr__(self) -> str:
+        return f"ShelveSessionStore({self.filename!r})"
+
+    def close(self) -> None:
+        self._shelf.close()
+
+    @unavailable_on(OSError)
+    def read(self, key: str) -> Record | None:
+        return self._read(self._shelf, key)
+
+    @unavailable_on(OSError)
+    def insert(self, key: str, record: Record) -> bool:
+        with self._shelf.writing() as shelf:
+            if shelf.get(key.encode()) is not None:
+                return False
+            shelf[key.encode()] = _pickled(record._asdict())
+            return True
+
+    @unavailable_on(OSError)
+    def replace(self, key: str, record: Record, revision: int) -> bool:
+        with self._shelf.writing() as shelf:
+            current = self._read(shelf, key)
+            if current is None or current.revision != revision:
+                return False
+            shelf[key.encode()] = _pickled(record._asdict())
+            return True
+
+    @unavailable_on(OSError)
+    def remove(self, key: str, revision: int | None = None) -> bool:
+        with self._shelf.writing() as shelf:
+            current = self._read(shelf, key)
+            if revision is not None and (current is None or current.revision != revision):
+                return False
+            return _remove(shelf, key)
+
+    @unavailable_on(OSError)
+    def touch(self, key: str, accessed: float, expires: float | None) -> bool:
+        with self._shelf.writing() as shelf:
+            current = self._read(shelf, key)
+            if current is None:
+                return False
+            kept = current.expires if expires is None else expires
+            shelf[key.encode() + _TOUCHED] = _pickled((current.revision, max(accessed, current.accessed), kept))
+            return True
+
+    @unavailable_on(OSError)
+    def scan(self) -> Iterator[tuple[str, Record]]:
+        for key in self._keys():
+            record = self.read(key)
+            if record is not None:
+                yield key, record
+
+    @unavailable_on(OSError)
+    def sweep(self, unused_for: float | None) -> tuple[int, int]:
+        now = self.clock()
+        deleted = left = 0
+        keys = self._keys()
+        for start in range(0, len(keys), _BATCH):
+            with self._shelf.writing() as shelf:
+                for key in keys[start : start + _BATCH]:
+                    record = self._read(shelf, key)
+                    if record is None or record.is_due(now, unused_for):
+                        deleted += _remove(shelf, key)
+                    else:
+                        left += record.is_session(now)
+        return deleted, left
+
+    @unavailable_on(OSError)
+    def clear(self) -> None:
+        with self._shelf.writing() as shelf:
+            for key in shelf.keys():
+                del shelf[key]
+
+    def _keys(self) -> list[str]:
+        return [key.decode("latin-1") for key in self._shelf.keys() if not key.endswith(_TOUCHED)]
+
+    def _read(self, shelf: Any, key: str) -> Record | None:
+        value = shelf.get(key.encode())
+        if value is None:
+            return None
+        try:
+            record = Record(**_unpickled(value))
+            touched = shelf.get(key.encode() + _TOUCHED)
+            if touched is not None:
+                revision, accessed, expires = _unpickled(touched)
+                if revision == record.revision:
+                    record = record._replace(accessed=accessed, expires=expires)
+        except Exception as error:  # garbage can make a decoder raise anything
+            self._report_damage(key, error)
+            return None
+        return record
+
+
+class _PlainUnpickler(pickle.Unpickler):
+    """Reads what needs no import, so that a planted pickle does nothing; the payload inside is checked later."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        raise pickle.UnpicklingError(f"{module}.{name} has no place in a record")
+
+
+def _pickled(value: Any) -> bytes:
+    return pickle.dumps(value, 5)
+
+
+def _unpickled(data: bytes) -> Any:
+    return _PlainUnpickler(io.BytesIO(data)).load()
+
+
+def _remove(shelf: Transaction, key: str) -> bool:
+    found = shelf.get(key.encode()) is not None
+    for name in (key.encode(), key.encode() + _TOUCHED):
+        if shelf.get(name) is not None:
+            del shelf[name]
+    return found
