@@ -1,5 +1,6 @@
 """The session cookie in Quixote's request and response."""
 
+import sys
 from typing import Any
 
 from .cookies import REVOKE, CookieChange, CookieOptions
@@ -109,6 +110,8 @@ class QuixoteCookies(SessionMapping):
 
 
 def current_visit() -> Visit | None:
-    from quixote import get_request
-
-    return getattr(get_request(), VISIT, None)
+    """Return the visit of Quixote's current request, or None outside of one."""
+    quixote = sys.modules.get("quixote")  # where nobody has imported it, there is no request
+    publisher = None if quixote is None else quixote.get_publisher()
+    request = None if publisher is None else publisher.get_request()
+    return getattr(request, VISIT, None)

@@ -39,21 +39,21 @@ def room(size: int) -> int:
 
 def read_at(fd: int, place: Place) -> bytes:
     """Read what is there, without the file offset that threads and forks share; less at the end of the file."""
-    if hasattr(os, "pread"):
-        return os.pread(fd, place[1], place[0])
-    os.lseek(fd, place[0], os.SEEK_SET)
-    return os.read(fd, place[1])
+    if sys.platform == "win32":
+        os.lseek(fd, place[0], os.SEEK_SET)
+        return os.read(fd, place[1])
+    return os.pread(fd, place[1], place[0])
 
 
 def write_at(fd: int, data: bytes, position: int) -> None:
     """Write all of `data` at `position`."""
     rest = memoryview(data)
     while rest:
-        if hasattr(os, "pwrite"):
-            done = os.pwrite(fd, rest, position)
-        else:
+        if sys.platform == "win32":
             os.lseek(fd, position, os.SEEK_SET)
             done = os.write(fd, rest)
+        else:
+            done = os.pwrite(fd, rest, position)
         rest, position = rest[done:], position + done
 
 
@@ -171,8 +171,8 @@ def write_index(path: str, places: Mapping[bytes, Place]) -> None:
     temporary = path + ".tmp"  # one name: whoever writes holds the lock, and a killed one's litter is used again
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | BINARY, 0o600)
     try:
-        with suppress(FileNotFoundError, AttributeError):  # no old file; no fchmod
-            os.fchmod(fd, stat.S_IMODE(os.stat(path).st_mode))
+        with suppress(FileNotFoundError):
+            os.chmod(temporary, stat.S_IMODE(os.stat(path).st_mode))
         write_at(fd, b"".join([format_line(*item) for item in places.items()]), 0)
         # Always: a rename that outlives its data in a power cut would lose every key, not only the latest.
         os.fsync(fd)

@@ -80,7 +80,8 @@ class Shelf:
             with self._mutex:
                 if index := self._current():
                     return list(index.places)
-            was_old, keys = self._ask_old(lambda old: list(old.keys()), [])
+            nothing: list[bytes] = []
+            was_old, keys = self._ask_old(lambda old: list(old.keys()), nothing)
             if was_old:
                 return keys
 
@@ -354,5 +355,12 @@ def open_shelf(filename: str | os.PathLike[str], *, durable: bool = False) -> Sh
 
 
 _shelves: weakref.WeakSet[Shelf] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for shelf in list(_shelves):
+        shelf._restart()
+
+
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=lambda: [shelf._restart() for shelf in list(_shelves)])
+    os.register_at_fork(after_in_child=_after_fork)
