@@ -5,7 +5,7 @@ from typing import Any
 
 from .cookies import REVOKE, CookieChange, CookieOptions
 from .SessionMapping import SessionMapping
-from .visit import Visit
+from .Visit import Visit
 
 #: The attribute of Quixote's request that holds our visit.
 VISIT = "session3_visit"

@@ -13,9 +13,10 @@ from .cookies import CookieChange, uncacheable, vary_on_cookie
 from .errors import FormTokenUsed, SessionError, StoreUnavailable
 from .QuixoteCookies import VISIT, QuixoteCookies, current_visit
 from .Session import Session
-from .visit import Visit
+from .Visit import Visit
 
 log = logging.getLogger("session3")
+
 
 class QuixoteHooks(QuixoteCookies, ABC):
     """Quixote's side of a session manager."""

@@ -25,7 +25,7 @@ from .merge import MISSING, differs, merge_tokens, three_way
 from .serializers import PickleSerializer
 
 if TYPE_CHECKING:
-    from .snapshot import Snapshot
+    from .Snapshot import Snapshot
 
 CSRF_TOKEN_NAME = "csrf_token"  # the form field that Quixote's own sessions look at
 
@@ -161,8 +161,7 @@ class Session:
 
     def set_user(self, user: Any) -> None:
         """Set the user; with another user comes another CSRF token."""
-        before = self.get_user_key()
-        self.user = user
+        before, self.user = self.get_user_key(), user
         if self.get_user_key() != before:
             self._csrf_token = None
 
@@ -174,7 +173,12 @@ class Session:
         if self.user is None or isinstance(self.user, (str, int)):
             return self.user
         id = getattr(self.user, "id", None)
-        return id if isinstance(id, (str, int)) else PickleSerializer().dumps(self.user)
+        if isinstance(id, (str, int)):
+            return id
+        try:
+            return PickleSerializer().dumps(self.user)
+        except Exception:  # whatever a __reduce__ raises; the save reports it by name
+            return b"a user that can't be saved"
 
     def get_remote_address(self) -> str | None:
         """Return the address that made the session's first request, or None outside of one."""

@@ -24,7 +24,7 @@ from .errors import ConfigurationError, SessionConflict, SessionDeleted
 from .QuixoteHooks import QuixoteHooks
 from .Session import Session
 from .store.SessionStore import SessionStore
-from .visit import Visit
+from .Visit import Visit
 
 log = logging.getLogger("session3")
 

@@ -73,9 +73,8 @@ class SessionCodec:
         state = session.__getstate__()
         if not isinstance(state, dict):
             raise SerializationError(f"{type(session).__name__}.__getstate__ must return a dict of attributes")
-        for name in (*session.OUTSIDE_STATE, *session.TRANSIENT):
-            state.pop(name, None)
-        return state
+        outside = {*session.OUTSIDE_STATE, *session.TRANSIENT}
+        return {name: value for name, value in state.items() if name not in outside}
 
     def _explain(self, session: Session, state: dict[str, Any], error: Exception) -> str:
         for name, value in state.items():

@@ -16,6 +16,7 @@ from .errors import ConfigurationError
 
 SameSite = Literal["Lax", "Strict", "None"]
 
+_DIRECTIVES = re.compile(r'(?:[^,"]|"[^"]*")+').findall  # commas in quotes part nothing
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+").fullmatch  # RFC 6265, section 4.1.1: a cookie's name
 
 
@@ -75,8 +76,10 @@ def uncacheable(cache_control: str | None) -> str:
     >>> uncacheable("public, max-age=3600"), uncacheable(None)
     ('max-age=3600, private', 'private')
     """
-    asked = [directive.strip() for directive in (cache_control or "").split(",") if directive.strip()]
-    kept = [directive for directive in asked if directive.lower().split("=")[0] not in ("public", "s-maxage", "private")]
+    asked = [directive.strip() for directive in _DIRECTIVES(cache_control or "") if directive.strip()]
+    kept = [
+        directive for directive in asked if directive.lower().split("=")[0] not in ("public", "s-maxage", "private")
+    ]
     if "no-store" not in [directive.lower() for directive in kept]:
         kept.append("private")
     return ", ".join(kept)

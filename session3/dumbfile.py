@@ -199,17 +199,17 @@ def _head(path: str) -> bytes:
 
 
 def find_old(base: str) -> tuple[str, list[str]]:
-    """Return the module and the file names of a database of another flavour, or ("", []).
+    """Return the module and the files, the telling one last, of a database of another flavour, or ("", []).
 
     `dbm.whichdb` won't do: it doesn't know the flavours that the Python at hand has no module for.
     """
-    if os.path.exists(base + ".pag") and os.path.exists(base + ".dir"):
-        return "dbm.ndbm", [base + ".pag"]  # the .dir gets replaced
+    if os.path.exists(base + ".pag"):
+        return "dbm.ndbm", [base + ".dir", base + ".pag"]
     berkeley, main = _head(base + ".db"), _head(base)
     if berkeley[:4] in BERKELEY or berkeley[12:] in BERKELEY:
         return "dbm.ndbm", [base + ".db"]
     if main == b"SQLite format 3\0":
-        return "dbm.sqlite3", [base, base + "-wal", base + "-shm"]
+        return "dbm.sqlite3", [base + "-wal", base + "-shm", base]
     if main[:4] in GNU:
         return "dbm.gnu", [base]
     return "unknown" if os.path.isfile(base) else "", []
@@ -227,3 +227,10 @@ def open_old(base: str, flavour: str) -> Iterator[Any]:
         raise ShelfError(f"{base} is a {flavour} database, and this Python lacks {error.name}; {source}") from error
     with closing(module.open(base, "r")) as old:
         yield old
+
+
+def remove_files(paths: list[str]) -> None:
+    """Delete, in this order, those that are there."""
+    for path in paths:
+        with suppress(FileNotFoundError):
+            os.unlink(path)

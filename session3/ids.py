@@ -69,8 +69,11 @@ def veil(id: str, under: str) -> str:
 
 
 def unveil(veiled: str, under: str) -> str:
-    """Undo `veil`; with the wrong `under` the result is no id."""
-    return _pad(bytes.fromhex(veiled), under).decode("latin-1")
+    """Undo `veil`; with the wrong `under`, or what was never veiled, the result is no id."""
+    try:
+        return _pad(bytes.fromhex(veiled), under).decode("ascii")
+    except ValueError:
+        return ""
 
 
 def _pad(text: bytes, under: str) -> bytes:

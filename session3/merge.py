@@ -14,18 +14,23 @@ from typing import Any
 
 from .serializers import PickleSerializer
 
-_dumps = PickleSerializer().dumps
+_serializer = PickleSerializer()
 MISSING: Any = object()
 
 
-def differs(one: Any, other: Any) -> bool:
-    """Tell whether two values would be stored differently; what can't be serialized differs from all but itself."""
-    if one is other:
+def differs(base: Any, value: Any) -> bool:
+    """Tell whether `value` would be stored differently from `base`, which was unpickled.
+
+    Where the bytes differ, those of `value` as it would be unpickled decide: a set that was just made is in another
+    order than its stored copy. What can't be serialized differs from all but itself.
+    """
+    if base is value:
         return False
-    if one is MISSING or other is MISSING:
+    if base is MISSING or value is MISSING:
         return True
     try:
-        return _dumps(one) != _dumps(other)
+        before, now = _serializer.dumps(base), _serializer.dumps(value)
+        return before != now and before != _serializer.dumps(_serializer.loads(now))
     except Exception:  # any type's __reduce__ may raise anything; the save will report it by name
         return True
 

@@ -31,7 +31,10 @@ def open_store(url: str, **options: Any) -> SessionStore:
     are the same), and relative with a dot (`sqlite:///./sessions.db`). Raises ConfigurationError, which says what of
     the URL is wrong; StoreUnavailable and the like come from the store.
     """
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise ConfigurationError(f"this is no URL: {error}") from error
     if parts.scheme not in _SCHEMES:
         known = ", ".join(sorted(_SCHEMES))
         raise ConfigurationError(f"unknown scheme {parts.scheme!r}; known are: {known}")
@@ -43,18 +46,20 @@ def open_store(url: str, **options: Any) -> SessionStore:
 
 def _path(parts: SplitResult) -> tuple[str]:
     path = unquote(parts.path)
-    if parts.netloc:
+    if parts.netloc or not (path.startswith("/") or path == ""):
         raise ConfigurationError(f"{parts.scheme}: three slashes before the path: {parts.scheme}:///path")
-    if path in ("", "/"):
-        raise ConfigurationError(f"{parts.scheme}: the path is missing: {parts.scheme}:///path")
+    if not path.strip("/") or "\0" in path:
+        raise ConfigurationError(f"{parts.scheme}: the path is missing or no path: {parts.scheme}:///path")
     _refuse_query(parts)
-    if path.startswith(("/./", "/../")):
-        return (path[1:],)
-    return ("/" + path.lstrip("/"),)
+    relative = path[1:].split("/")[0] in (".", "..")
+    return (path[1:] if relative else "/" + path.lstrip("/"),)
 
 
 def _path_or_memory(parts: SplitResult) -> tuple[str]:
-    return _path(parts) if parts.path or parts.netloc else (":memory:",)
+    if parts.path or parts.netloc:
+        return _path(parts)
+    _refuse_query(parts)
+    return (":memory:",)
 
 
 def _nothing(parts: SplitResult) -> tuple[()]:

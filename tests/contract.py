@@ -14,16 +14,25 @@ import copy
 import logging
 import pickle
 import random
+import re
 import signal
 import threading
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from session3 import ids
 from session3.DictSession import DictSession
-from session3.errors import FormTokenUsed, SerializationError, SessionConflict, SessionDeleted, StoreExists
+from session3.errors import (
+    FormTokenUsed,
+    SerializationError,
+    SessionConflict,
+    SessionDeleted,
+    StoreExists,
+    StoreUnavailable,
+)
 from session3.record import Record
 from session3.Session import Session
 
@@ -756,13 +765,12 @@ class ProcessContract:
             report(50)
             signal.pause()
 
-        child = Child(add)
-        for n in range(50):
-            loaded = store.load_session(session.id)
-            loaded[f"parent{n}"] = n
-            store.save_session(loaded)
-        assert child.report() == 50
-        child.kill()
+        with Child(add) as child:
+            for n in range(50):
+                loaded = store.load_session(session.id)
+                loaded[f"parent{n}"] = n
+                store.save_session(loaded)
+            assert child.report() == 50
         assert len(store.load_session(session.id)) == 100
 
 
@@ -773,16 +781,65 @@ class CrashContract:
 
     def test_killed_writers_lose_nothing_that_was_saved(self, store: Any, store_url: str) -> None:
         session = stored(store, data={"n": 0, "blob": []})
-        readers = [Child(lambda report: read_for_ever(store_url, session.id, report)) for _ in range(2)]
         saved = 0
-        for _ in range(self.KILLS):
-            writer = Child(lambda report: write_for_ever(store_url, session.id, report))
-            for _ in range(random.randrange(1, 30)):
-                saved = writer.report()
-            saved = writer.kill() or saved
-            loaded = store.load_session(session.id)
-            assert loaded["n"] in (saved, saved + 1)  # the last save may have got there, but not its report
-        for reader in readers:
-            assert reader.report() > 0
-            reader.kill()  # fails if the reader had died of what it found
+        with reading(store_url, session.id) as one, reading(store_url, session.id) as other:
+            for _ in range(self.KILLS):
+                with Child(lambda report: write_for_ever(store_url, session.id, report)) as writer:
+                    for _ in range(random.randrange(1, 30)):
+                        saved = writer.report()
+                    saved = writer.kill() or saved
+                loaded = store.load_session(session.id)
+                assert loaded["n"] in (saved, saved + 1)  # the last save may have got there, but not its report
+            for reader in (one, other):
+                assert reader.report() > 0
+                reader.kill()  # fails if the reader had died of what it found
         assert [id for id, _ in store.iter_sessions()] == [session.id]
+
+
+def reading(store_url: str, id: str) -> Child:
+    return Child(lambda report: read_for_ever(store_url, id, report))
+
+
+class FileContract:
+    """For stores in the file system; the fixture `open_at(path)` opens one at a path."""
+
+    def test_looking_creates_nothing(self, open_at: Any, tmp_path: Path) -> None:
+        with open_at(tmp_path / "sessions") as store:
+            for id in [*HOSTILE, new_id()]:
+                assert store.load_session(id) is None
+                store.delete_session(id)
+            assert list(store.iter_sessions()) == []
+            assert store.delete_old_sessions(0) == (0, 0)
+        assert list(tmp_path.iterdir()) == []
+
+    def test_what_it_creates_is_for_its_owner_only(self, open_at: Any, tmp_path: Path) -> None:
+        with open_at(tmp_path / "folder" / "sessions", make_parent=True) as store:
+            stored(store)
+            found = [path for path in (tmp_path / "folder").rglob("*") if path.is_file()]
+            assert found
+            assert {oct(path.stat().st_mode & 0o777) for path in found} == {"0o600"}
+
+    def test_what_cannot_be_opened_is_unavailable_and_named(self, open_at: Any, tmp_path: Path) -> None:
+        (tmp_path / "file").write_text("no folder")
+        with open_at(tmp_path / "file" / "sessions") as store:
+            for act in (lambda: store.save_session(DictSession(new_id())), store.setup):
+                with pytest.raises(StoreUnavailable, match=re.escape(str(tmp_path / "file" / "sessions"))) as error:
+                    act()
+                assert error.value.__cause__ is not None
+        assert (tmp_path / "file").read_text() == "no folder"
+
+    def test_a_planted_pickle_outside_is_never_opened(self, open_at: Any, tmp_path: Path) -> None:
+        Bomb.exploded.clear()
+        for name in ("planted", "planted1"):
+            (tmp_path / name).write_bytes(pickle.dumps(Bomb()))
+        with open_at(tmp_path / "sessions") as store:
+            stored(store)
+            for id in ("../planted", str(tmp_path / "planted"), "..", "planted", "planted1"):
+                assert store.load_session(id) is None
+        assert Bomb.exploded == []
+
+    def test_setup_makes_an_empty_store(self, open_at: Any, tmp_path: Path) -> None:
+        with open_at(tmp_path / "sessions") as store:
+            store.setup()
+            assert list(store.iter_sessions()) == []
+        assert list(tmp_path.iterdir()) != []

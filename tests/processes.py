@@ -101,12 +101,16 @@ def _noting(asked: list[str], name: str, verb: Callable[..., Any]) -> Callable[.
 
 
 class Child:
-    """A forked process that reports whole numbers through a pipe; it runs `work(report)` until it is killed."""
+    """A forked process that reports whole numbers through a pipe; it runs `work(report)` until it is killed.
+
+    As a context manager it is killed at the latest when the test leaves it.
+    """
 
     def __init__(self, work: Callable[[Callable[[int], None]], None]) -> None:
         self._read, write = os.pipe()
         self.pid = os.fork()
         if self.pid == 0:
+            os.close(self._read)  # so that a child whose parent is gone can't wait for it for ever
             try:
                 work(lambda number: os.write(write, number.to_bytes(8, "little")) and None)
             except BaseException as error:
@@ -114,6 +118,15 @@ class Child:
                 os._exit(1)
             os._exit(0)
         os.close(write)
+
+    def __enter__(self) -> "Child":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self.pid:
+            os.kill(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
+            os.close(self._read)
 
     def report(self) -> int:
         """Wait for the next report."""
@@ -125,11 +138,12 @@ class Child:
         """Kill the child; return the last of its reports that was not read, if there is one."""
         os.kill(self.pid, signal.SIGKILL)
         _, status = os.waitpid(self.pid, 0)
-        assert os.WIFSIGNALED(status), "the child died by itself"
+        self.pid = 0
         last = None
         while select.select([self._read], [], [], 0)[0] and (data := os.read(self._read, 8)):
             last = int.from_bytes(data, "little")
         os.close(self._read)
+        assert os.WIFSIGNALED(status), "the child died by itself"
         return last
 
 

@@ -13,7 +13,7 @@ from session3.errors import ConfigurationError, FormTokenUsed, SerializationErro
 from session3.Session import Session
 from session3.SessionManager import SessionManager
 from session3.store.VolatileSessionStore import VolatileSessionStore
-from session3.visit import Visit
+from session3.Visit import Visit
 
 from .contract import HOSTILE
 from .sessions import Clock, Shop

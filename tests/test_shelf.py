@@ -5,7 +5,9 @@ The random kills by hand, 2,000 of each kind: `python -m tests.test_shelf 2000`.
 
 from __future__ import annotations
 
+import ast
 import dbm.dumb
+import functools
 import importlib
 import itertools
 import multiprocessing
@@ -17,9 +19,11 @@ import stat
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -32,6 +36,30 @@ OLD = {
     "dbm.ndbm": "run with Debian's /usr/bin/python3",
     "dbm.sqlite3": "run with Python 3.13: pyenv install 3.13",
 }
+
+
+class TwoFileNdbm:
+    """Stands in for the `dbm.ndbm` that has .pag and .dir; Debian's, on Berkeley DB, has one file."""
+
+    class Database(dict[bytes, bytes]):
+        def close(self) -> None:
+            pass
+
+        def __enter__(self) -> TwoFileNdbm.Database:
+            return self
+
+        def __exit__(self, *args: object) -> None:
+            pass
+
+    @classmethod
+    def open(cls, base: str, flag: str, mode: int = 0o666) -> Database:
+        return cls.Database(ast.literal_eval(Path(base + ".pag").read_text()))
+
+
+@pytest.fixture
+def two_file_ndbm(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "dbm.ndbm", TwoFileNdbm)
+    monkeypatch.setitem(dbm._modules, "dbm.ndbm", TwoFileNdbm)  # type: ignore[attr-defined]
 
 
 @pytest.fixture
@@ -50,7 +78,8 @@ def fill(base: str, items: dict[bytes, bytes]) -> Shelf:
 def stock(base: str) -> dict[bytes, bytes]:
     """What Python's own reader finds, whatever the flavour."""
     with dbm.open(base, "r") as found:
-        return {bytes(key): found[key] for key in found.keys()}  # type: ignore[arg-type]
+        keys = found.keys()  # not all flavours iterate
+        return {bytes(key): found[key] for key in keys}  # type: ignore[arg-type]
 
 
 def is_torn(base: str) -> bool:
@@ -62,12 +91,17 @@ def is_torn(base: str) -> bool:
 def ours(base: str) -> dict[bytes, bytes | None]:
     shelf = open_shelf(base)
     try:
-        return {key: shelf.get(key) for key in shelf.keys()}
+        keys = shelf.keys()
+        return {key: shelf.get(key) for key in keys}
     finally:
         shelf.close()
 
 
 def make_old(base: str, flavour: str, items: dict[bytes, bytes]) -> None:
+    if sys.modules.get(flavour) is TwoFileNdbm:  # type: ignore[comparison-overlap]
+        Path(base + ".dir").touch()
+        Path(base + ".pag").write_text(repr(items))
+        return
     try:
         module = importlib.import_module(flavour)
     except ImportError:
@@ -123,7 +157,8 @@ def test_random_operations_match_a_dict(base: str) -> None:
             assert transaction.get(key) == model.get(key) and sorted(transaction.keys()) == sorted(model)
         if step % 50 == 0:
             shelf.compact()
-        assert {key: other.get(key) for key in other.keys()} == model
+        keys_now = other.keys()
+        assert {key: other.get(key) for key in keys_now} == model
         if step % 10 == 0:
             assert stock(base) == model == ours(base)
 
@@ -167,13 +202,38 @@ def test_garbage_is_reclaimed_by_itself(base: str) -> None:
     assert stock(base) == {b"%d" % n: b"value" for n in range(10)} | {b"hot": b"299"}
 
 
+def test_durable_syncs_the_value_and_then_its_line(base: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(base, {})
+    steps, names = list[str](), {os.stat(base + end).st_ino: end for end in (".dat", ".dir")}
+    for call in ("pwrite", "fsync"):
+
+        def spy(fd: int, *args: Any, call: str = call, real: Any = None) -> Any:
+            steps.append(call + names[os.fstat(fd).st_ino])
+            return real(fd, *args)
+
+        monkeypatch.setattr(os, call, functools.partial(spy, real=getattr(os, call)))
+    for durable in (False, True):
+        with open_shelf(base, durable=durable).writing() as transaction:
+            transaction[b"key"] = b"value"
+    assert steps == ["pwrite.dat", "pwrite.dir", "pwrite.dat", "fsync.dat", "pwrite.dir", "fsync.dir"]
+
+
+def test_files_that_were_put_in_place_of_ours_are_noticed(base: str) -> None:
+    shelf = fill(base, {b"key": b"old"})
+    with dbm.dumb.open(base, "n"):
+        assert shelf.get(b"key") is None
+    assert fill(base, {b"key": b"new"}).get(b"key") == shelf.get(b"key") == b"new"
+    with shelf.writing() as transaction:
+        transaction[b"other"] = b"1"
+    assert stock(base) == {b"key": b"new", b"other": b"1"}
+
+
 # Python's own
 
 
 def test_shelve_reads_and_writes_it(base: str) -> None:
-    database: Any = dbm.dumb.open(base)
-    native: shelve.Shelf[Any]
-    with shelve.Shelf(database) as native:
+    native: Any
+    with dbm.dumb.open(base) as database, shelve.Shelf(cast(Any, database)) as native:
         native.update({"one": 1, "two": [2]})
     shelf = open_shelf(base)
     one = shelf.get(b"one")
@@ -185,18 +245,18 @@ def test_shelve_reads_and_writes_it(base: str) -> None:
 
 
 def test_a_stock_writer_may_work_in_between(base: str) -> None:
-    shelf = fill(base, {b"a": b"A" * 10, b"b": b"B" * 10})
+    shelf = fill(base, {b"a": b"A" * 10, b"b": b"B" * 10, b"z": b"Z"})
     with dbm.dumb.open(base) as native:
         native[b"a"] = b"x" * 500  # in place, up to the end of the block
         native[b"c"] = b"C"
-        del native[b"b"]
-    assert shelf.get(b"a") == b"x" * 500 and shelf.get(b"b") is None
+        del native[b"z"]
+    assert shelf.get(b"a") == b"x" * 500 and shelf.get(b"b") == b"B" * 10 and shelf.get(b"z") is None
     with shelf.writing() as transaction:
         transaction[b"d"] = b"D"
     with dbm.dumb.open(base) as native:
         native[b"d"] = b"d" * 500
     shelf.compact()
-    assert ours(base) == stock(base) == {b"a": b"x" * 500, b"c": b"C", b"d": b"d" * 500}
+    assert ours(base) == stock(base) == {b"a": b"x" * 500, b"b": b"B" * 10, b"c": b"C", b"d": b"d" * 500}
 
 
 def test_a_torn_last_line_does_not_count(base: str) -> None:
@@ -246,6 +306,10 @@ def test_damage_is_left_out_or_refused_but_never_overwritten(base: str) -> None:
 
 
 # Old flavours
+
+
+def test_two_file_ndbm_is_read_then_converted(base: str, two_file_ndbm: None) -> None:
+    test_old_flavours_are_read_then_converted(base, "dbm.ndbm")
 
 
 @pytest.mark.parametrize("flavour", OLD)
@@ -330,7 +394,8 @@ def test_killed_at_every_step(tmp_path: Path, flavour: str) -> None:
         torn = os.path.exists(base + ".dir") and is_torn(base)
         found = ours(base)
         assert found in (first, second, third)
-        assert torn or stock(base) == found
+        between = dbm.whichdb(base) is None and os.path.exists(base + ".dir.new")  # of two-file ndbm and .dir
+        assert torn or between or stock(base) == found
         assert die_at(step // 2, lambda base=base: change(base)) in (True, False)  # type: ignore[misc]
         change(base)
         assert stock(base) == ours(base) == third
@@ -338,6 +403,10 @@ def test_killed_at_every_step(tmp_path: Path, flavour: str) -> None:
         leftovers = {name for name in os.listdir(tmp_path) if name.startswith(f"shelf{step}")}
         assert leftovers == {f"shelf{step}.dat", f"shelf{step}.dir"}
     assert 15 < step < 1000
+
+
+def test_two_file_ndbm_killed_at_every_step(tmp_path: Path, two_file_ndbm: None) -> None:
+    test_killed_at_every_step(tmp_path, "dbm.ndbm")
 
 
 # Kill -9, at any moment
@@ -370,7 +439,7 @@ def kill_writers(base: str, kills: int, compact_every: int) -> int:
     for round in range(kills):
         out, into = os.pipe()
         number = (round + 1) * 1_000_000
-        pid = fork(lambda into=into, number=number: write_for_ever(base, into, number, compact_every))  # type: ignore
+        pid = fork(lambda into=into, number=number: write_for_ever(base, into, number, compact_every))  # type: ignore[misc]
         os.close(into)
         with os.fdopen(out, "rb") as reports:
             head = [reports.readline() for _ in range(rng.randrange(1, 40))]
@@ -399,7 +468,8 @@ def test_killed_writers_lose_nothing(base: str, compact_every: int) -> None:
 def kill_converters(folder: Path, flavour: str, kills: int) -> int:
     """Kill conversions; return how many had not ended by then."""
     items, rng, unfinished = {b"%d" % n: value_of(n) for n in range(100)}, random.Random(kills), 0
-    for round in range(kills):
+    longest = 0.0  # of a conversion, in seconds: the first one is let live, to know
+    for round in range(kills + 1):
         base = str(folder / f"shelf{round}")
         make_old(base, flavour, items)
         out, into = os.pipe()
@@ -412,10 +482,14 @@ def kill_converters(folder: Path, flavour: str, kills: int) -> int:
         pid = fork(convert)
         os.close(into)
         os.read(out, 1)
-        for _ in range(rng.randrange(300_000)):
+        start = time.perf_counter()
+        end = start + rng.uniform(0, longest)
+        while round and time.perf_counter() < end:
             pass
-        os.kill(pid, signal.SIGKILL)
+        if round:
+            os.kill(pid, signal.SIGKILL)
         status_of(pid)
+        longest = longest or 1.2 * (time.perf_counter() - start)
         new = {b"new": b"1"} if os.read(out, 1) else {}
         os.close(out)
         unfinished += not new
@@ -487,21 +561,32 @@ def rewrite_for_ever(base: str) -> None:
         shelf.compact()
 
 
-def test_a_reader_sees_whole_values_while_another_process_compacts(base: str) -> None:
-    shelf = fill(base, {b"%d" % n: value_of(0) for n in range(10)})
-    pid, seen = fork(lambda: rewrite_for_ever(base)), [0] * 10
+def read_until(shelf: Shelf, goal: int) -> list[int]:
+    """Read until that many rounds of `rewrite_for_ever` were seen, and check each value; return the last numbers."""
+    seen = [0] * 10
+    while seen[0] < goal:
+        for n in range(10):
+            value = shelf.get(b"%d" % n) or b"-1:"
+            number = int(value.partition(b":")[0])
+            assert value == value_of(number) and number >= seen[n]
+            seen[n] = number
+        assert len(shelf) == 10
+    return seen
+
+
+def test_readers_see_whole_values_while_another_process_compacts(base: str) -> None:
+    shelf, interval = fill(base, {b"%d" % n: value_of(0) for n in range(10)}), sys.getswitchinterval()
+    pid = fork(lambda: rewrite_for_ever(base))
     try:
-        while seen[0] < 200:
-            for n in range(10):
-                value = shelf.get(b"%d" % n) or b"-1:"
-                number = int(value.partition(b":")[0])
-                assert value == value_of(number) and number >= seen[n]
-                seen[n] = number
-            assert len(shelf) == 10
+        assert read_until(shelf, 200)[5:] == [0] * 5
+        sys.setswitchinterval(1e-6)
+        with ThreadPoolExecutor(4) as pool:
+            for seen in pool.map(read_until, [shelf] * 4, [400] * 4):
+                assert seen[5:] == [0] * 5
     finally:
+        sys.setswitchinterval(interval)
         os.kill(pid, signal.SIGKILL)
         status_of(pid)
-    assert seen[5:] == [0] * 5
 
 
 def test_parent_and_child_exclude_each_other_after_a_fork(base: str) -> None:
@@ -526,6 +611,7 @@ def test_a_fork_inside_a_transaction_leaves_the_lock_to_the_parent(base: str) ->
 
     with shelf.writing() as transaction:
         pid = fork(child)
+        os.close(into)
         assert os.read(out, 100) == b"reads"
         os.set_blocking(out, False)
         for _ in range(100):
@@ -534,7 +620,6 @@ def test_a_fork_inside_a_transaction_leaves_the_lock_to_the_parent(base: str) ->
                 os.read(out, 100)
     assert status_of(pid) == 0 and os.read(out, 100) == b"has the lock"
     os.close(out)
-    os.close(into)
 
 
 if __name__ == "__main__":

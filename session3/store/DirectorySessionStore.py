@@ -137,7 +137,11 @@ class DirectorySessionStore(RecordStore):
             for entry in entries:
                 if ids.is_id(entry.name):
                     yield entry.name
-                elif sweep_litter and entry.name.startswith(slots.TEMPORARY[0]) and entry.name.endswith(slots.TEMPORARY[1]):
+                elif (
+                    sweep_litter
+                    and entry.name.startswith(slots.TEMPORARY[0])
+                    and entry.name.endswith(slots.TEMPORARY[1])
+                ):
                     slots.sweep_temporary(entry.path)
 
     def _look(self, key: str) -> Record | None:

@@ -13,7 +13,6 @@ class RecordVerbs(ABC):
     store's own format does not hold) is absent, and left to the sweep.
     """
 
-
     @abstractmethod
     def read(self, key: str) -> Record | None:
         """Return the record under `key`, expired or not; None if there is none or it is damaged."""

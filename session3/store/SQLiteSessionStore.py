@@ -205,4 +205,3 @@ class _Held:
     def __del__(self) -> None:
         if hasattr(self, "connection"):
             self.close()
-

@@ -12,7 +12,7 @@ from ..errors import ConfigurationError, DamagedRecord, SessionConflict, Session
 from ..record import TOMBSTONE_SECONDS, Record, first_revision, is_later_revision, next_revision
 from ..serializers import PickleSerializer, Secret, Serializer, make_seal
 from ..Session import Session
-from ..snapshot import Snapshot
+from ..Snapshot import Snapshot
 from .RecordVerbs import RecordVerbs
 
 log = logging.getLogger("session3")
@@ -57,7 +57,9 @@ class SessionRecords(RecordVerbs):
     ) -> None:
         if on_conflict not in ("merge", "last", "raise"):
             raise ConfigurationError(f'on_conflict must be "merge", "last" or "raise", not {on_conflict!r}')
-        self.codec = SessionCodec(serializer or PickleSerializer(), session_class, make_seal(secret_key, encryption_key))
+        self.codec = SessionCodec(
+            serializer or PickleSerializer(), session_class, make_seal(secret_key, encryption_key)
+        )
         self.hash_ids = hash_ids
         self.on_conflict = on_conflict
         self.clock = clock

@@ -12,10 +12,12 @@
 (['example1'], ['accessed', 'created', 'expires'])
 
 Threads and processes: safe. Crash: safe at any moment, also inside compaction. An existing shelf of another flavour
-(gdbm, ndbm, SQLite), where a lock alone can't promise that, is converted at the first write. A second key, the id and
-":touched", appears where a session was read but not changed for a while.
+(gdbm, ndbm, SQLite), where a lock alone can't promise that, is converted at the first write. A reader of the shelf sees
+None for a session that was deleted, until the next sweep; and a second key, the id and ":touched", where a session was
+read but not changed for a while.
 """
 
+import contextlib
 import io
 import os
 import pickle
@@ -23,11 +25,14 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..record import Record
-from ..shelf import Transaction, open_shelf
+from ..shelf import open_shelf
+from ..ShelfTransaction import ShelfTransaction
 from .failures import unavailable_on
 from .RecordStore import RecordStore
 
 _TOUCHED = b":touched"  # no id has a colon
+#: What stands for a deleted session, until a sweep takes it out: to do that, the whole index has to be written anew.
+_DEAD = pickle.dumps(None, 5)
 _BATCH = 200  # keys that a sweep looks at under one lock
 
 
@@ -55,33 +60,37 @@ class ShelveSessionStore(RecordStore):
     @unavailable_on(OSError)
     def insert(self, key: str, record: Record) -> bool:
         with self._shelf.writing() as shelf:
-            if shelf.get(key.encode()) is not None:
+            if shelf.get(key.encode()) not in (None, _DEAD):
                 return False
             shelf[key.encode()] = _pickled(record._asdict())
             return True
 
     @unavailable_on(OSError)
     def replace(self, key: str, record: Record, revision: int) -> bool:
-        with self._shelf.writing() as shelf:
-            current = self._read(shelf, key)
-            if current is None or current.revision != revision:
+        with self._changing(key) as shelf:
+            current = None if shelf is None else self._read(shelf, key)
+            if shelf is None or current is None or current.revision != revision:
                 return False
             shelf[key.encode()] = _pickled(record._asdict())
             return True
 
     @unavailable_on(OSError)
     def remove(self, key: str, revision: int | None = None) -> bool:
-        with self._shelf.writing() as shelf:
-            current = self._read(shelf, key)
-            if revision is not None and (current is None or current.revision != revision):
+        with self._changing(key) as shelf:
+            if shelf is None or shelf.get(key.encode()) in (None, _DEAD):
                 return False
-            return _remove(shelf, key)
+            if revision is not None:
+                current = self._read(shelf, key)
+                if current is None or current.revision != revision:
+                    return False
+            shelf[key.encode()] = _DEAD
+            return True
 
     @unavailable_on(OSError)
     def touch(self, key: str, accessed: float, expires: float | None) -> bool:
-        with self._shelf.writing() as shelf:
-            current = self._read(shelf, key)
-            if current is None:
+        with self._changing(key) as shelf:
+            current = None if shelf is None else self._read(shelf, key)
+            if shelf is None or current is None:
                 return False
             kept = current.expires if expires is None else expires
             shelf[key.encode() + _TOUCHED] = _pickled((current.revision, max(accessed, current.accessed), kept))
@@ -102,25 +111,46 @@ class ShelveSessionStore(RecordStore):
         for start in range(0, len(keys), _BATCH):
             with self._shelf.writing() as shelf:
                 for key in keys[start : start + _BATCH]:
+                    if shelf.get(key.encode()) in (None, _DEAD):
+                        continue
                     record = self._read(shelf, key)
                     if record is None or record.is_due(now, unused_for):
-                        deleted += _remove(shelf, key)
+                        shelf[key.encode()] = _DEAD
+                        deleted += 1
                     else:
                         left += record.is_session(now)
+        self._bury(keys)
         return deleted, left
 
     @unavailable_on(OSError)
     def clear(self) -> None:
         with self._shelf.writing() as shelf:
-            for key in shelf.keys():
-                del shelf[key]
+            shelf.remove(shelf.keys())
+
+    # -- the shelf ---------------------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def _changing(self, key: str) -> Iterator[ShelfTransaction | None]:
+        """Lock the shelf to change what is under a key; None if nothing is, so that no file is made for that."""
+        if self._shelf.get(key.encode()) is None:
+            yield None
+        else:
+            with self._shelf.writing() as shelf:
+                yield shelf
+
+    def _bury(self, keys: list[str]) -> None:
+        """Take the dead out of the index, all in one step: it costs as much as one."""
+        if any(self._shelf.get(key.encode()) == _DEAD for key in keys):
+            with self._shelf.writing() as shelf:
+                dead = [key.encode() for key in keys if shelf.get(key.encode()) == _DEAD]
+                shelf.remove(dead + [key + _TOUCHED for key in dead])
 
     def _keys(self) -> list[str]:
         return [key.decode("latin-1") for key in self._shelf.keys() if not key.endswith(_TOUCHED)]
 
     def _read(self, shelf: Any, key: str) -> Record | None:
         value = shelf.get(key.encode())
-        if value is None:
+        if value is None or value == _DEAD:
             return None
         try:
             record = Record(**_unpickled(value))
@@ -148,11 +178,3 @@ def _pickled(value: Any) -> bytes:
 
 def _unpickled(data: bytes) -> Any:
     return _PlainUnpickler(io.BytesIO(data)).load()
-
-
-def _remove(shelf: Transaction, key: str) -> bool:
-    found = shelf.get(key.encode()) is not None
-    for name in (key.encode(), key.encode() + _TOUCHED):
-        if shelf.get(name) is not None:
-            del shelf[name]
-    return found

@@ -1,12 +1,19 @@
+import os
+import pickle
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from session3 import ids
+from session3.DictSession import DictSession
+from session3.errors import SessionDeleted
+from session3.Session import Session
 from session3.store.DirectorySessionStore import DirectorySessionStore
 
 from ..contract import (
     CrashContract,
+    FileContract,
     IterationContract,
     ProcessContract,
     RecordContract,
@@ -14,8 +21,9 @@ from ..contract import (
     SetupContract,
     SweepContract,
     ThreadContract,
+    stored,
 )
-from ..sessions import Clock
+from ..sessions import Bomb, Clock, Shop
 
 
 @pytest.fixture
@@ -34,6 +42,16 @@ def store_url(tmp_path: Path) -> str:
     return f"directory://{tmp_path}/sessions"
 
 
+@pytest.fixture
+def open_at(clock: Clock) -> Any:
+    def open(path: Path, make_parent: bool = False) -> DirectorySessionStore:
+        if make_parent:
+            path.parent.mkdir()
+        return DirectorySessionStore(path, clock=clock)
+
+    return open
+
+
 class TestDirectorySessionStore(
     RecordContract, IterationContract, SweepContract, SetupContract, ThreadContract, ProcessContract, CrashContract
 ):
@@ -42,3 +60,128 @@ class TestDirectorySessionStore(
 
 class TestSealedDirectorySessionStore(SealContract):
     pass
+
+
+class TestDirectoryFiles(FileContract):
+    pass
+
+
+def names(store: Any) -> list[str]:
+    return sorted(path.name for path in Path(store.directory).iterdir())
+
+
+def test_a_file_bears_its_sessions_id_and_nothing_else_is_there(store: Any, make_store: Any) -> None:
+    session = stored(store)
+    for size in (10, 10_000, 100_000, 10):  # outgrows its slots on the way
+        session["blob"] = "x" * size
+        store.save_session(session)
+    assert names(store) == [session.id]
+    assert oct(Path(store.directory).stat().st_mode & 0o777) == "0o700"
+    hashing = make_store(hash_ids=True)
+    other = stored(hashing)
+    assert names(store) == sorted([session.id, ids.hash_id(other.id)])
+    store.delete_session(session)
+    hashing.delete_session(other)
+    assert names(store) == []
+
+
+def test_the_folder_is_made_at_once_on_request(tmp_path: Path) -> None:
+    DirectorySessionStore(tmp_path / "new", create=True)
+    assert oct((tmp_path / "new").stat().st_mode & 0o777) == "0o700"
+
+
+@pytest.mark.parametrize("contents", [b"", b"\0", b"garbage", b"\x80\x04", b"2slots\r\n", b"\0" * 5000])
+def test_a_damaged_file_is_absent_until_it_is_swept(
+    store: Any, clock: Clock, contents: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    session = stored(store)
+    path = Path(store.directory, session.id)
+    path.write_bytes(contents)
+    for _ in range(2):
+        assert store.load_session(session.id) is None
+    assert len(caplog.records) == 1 and ids.short_hash(session.id) in caplog.text
+    assert list(store.iter_sessions()) == []
+    assert store.delete_old_sessions(10)[0] == 0
+    clock.advance(601)
+    assert store.delete_old_sessions(10) == (1, 0)
+    assert names(store) == []
+
+
+def test_a_damaged_file_is_overwritten_by_a_new_session(store: Any) -> None:
+    session = stored(store)
+    Path(store.directory, session.id).write_bytes(b"garbage")
+    fresh = DictSession(session.id)
+    fresh["n"] = 1
+    store.save_session(fresh)
+    assert store.load_session(session.id)["n"] == 1
+
+
+def test_what_a_killed_process_left_is_swept(store: Any) -> None:
+    session = stored(store)
+    Path(store.directory, f".{session.id}.new").write_bytes(b"half a sess")
+    Path(store.directory, ".gone.new").write_bytes(b"")
+    assert store.delete_old_sessions(10) == (0, 1)
+    assert names(store) == [session.id]
+
+
+class TestFolderOfSession341:
+    """Its files are bare pickles, protocol 4, named by 11 characters."""
+
+    def plant(self, store: Any, session_class: Any = Session, **more: Any) -> str:
+        old = session_class.__new__(session_class)
+        id = "aZ09_-bcdef"
+        old.__dict__ = {
+            "id": id, "user": "alice", "_remote_address": "192.0.2.1", "_creation_time": 1.7e9, "_access_time": 1.7e9 + 9,
+            "_form_tokens": ["0123456789abcdef"], **more,
+        }  # fmt: skip
+        Path(store.directory).mkdir(exist_ok=True)
+        Path(store.directory, id).write_bytes(pickle.dumps(old, 4))
+        assert b"_csrf_token" not in Path(store.directory, id).read_bytes()
+        return id
+
+    def test_is_read_and_rewritten_at_the_next_save(self, store: Any) -> None:
+        id = self.plant(store, Shop, cart=["tea"])
+        loaded = store.load_session(id)
+        assert type(loaded) is Shop and (loaded.id, loaded.user, loaded.cart) == (id, "alice", ["tea"])
+        assert loaded.get_creation_time() == 1.7e9 and loaded.get_remote_address() == "192.0.2.1"
+        assert loaded.has_form_token("0123456789abcdef") and loaded._csrf_token is None
+        assert [found for found, _ in store.iter_sessions()] == [id]
+        store.save_session(loaded)
+        assert not Path(store.directory, id).read_bytes().startswith(b"\x80")
+        again = store.load_session(id)
+        assert again.cart == ["tea"] and again.get_creation_time() == 1.7e9
+        assert names(store) == [id]
+
+    def test_keeps_the_items_of_a_dict_session(self, store: Any) -> None:
+        loaded = store.load_session(self.plant(store, DictSession, data={"cart": ["tea"]}))
+        assert dict(loaded) == {"cart": ["tea"]}
+
+    def test_merges_two_requests(self, store: Any) -> None:
+        id = self.plant(store, DictSession, data={})
+        one, other = store.load_session(id), store.load_session(id)
+        one["a"], other["b"] = 1, 2
+        store.save_session(one)
+        store.save_session(other)
+        assert dict(store.load_session(id)) == {"a": 1, "b": 2}
+
+    def test_is_logged_out_by_a_logout(self, store: Any) -> None:
+        id = self.plant(store)
+        late, session = store.load_session(id), store.load_session(id)
+        store.delete_session(session)
+        late.user = "bob"
+        with pytest.raises(SessionDeleted):
+            store.save_session(late)
+        assert names(store) == []
+
+    def test_goes_by_its_age(self, store: Any, clock: Clock) -> None:
+        id = self.plant(store)
+        assert store.delete_old_sessions(10) == (0, 1)
+        os.utime(Path(store.directory, id), (0, clock() - 601))
+        assert store.delete_old_sessions(10) == (1, 0)
+
+    @pytest.mark.parametrize("option", ["secret_key", "encryption_key"])
+    def test_is_not_read_where_payloads_are_sealed(self, make_store: Any, option: str) -> None:
+        store = make_store(**{option: "0123456789abcdef0123"})
+        Bomb.exploded.clear()
+        assert store.load_session(self.plant(store, user=Bomb())) is None
+        assert Bomb.exploded == []

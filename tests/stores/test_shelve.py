@@ -1,12 +1,18 @@
+import contextlib
+import dbm
+import pickle
+import shelve
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from session3 import ids
 from session3.store.ShelveSessionStore import ShelveSessionStore
 
 from ..contract import (
     CrashContract,
+    FileContract,
     IterationContract,
     ProcessContract,
     RecordContract,
@@ -14,8 +20,9 @@ from ..contract import (
     SetupContract,
     SweepContract,
     ThreadContract,
+    stored,
 )
-from ..sessions import Clock
+from ..sessions import Bomb, Clock
 
 
 @pytest.fixture
@@ -34,6 +41,16 @@ def store_url(tmp_path: Path) -> str:
     return f"shelve://{tmp_path}/sessions"
 
 
+@pytest.fixture
+def open_at(clock: Clock) -> Any:
+    def open(path: Path, make_parent: bool = False) -> ShelveSessionStore:
+        if make_parent:
+            path.parent.mkdir()
+        return ShelveSessionStore(path, clock=clock)
+
+    return open
+
+
 class TestShelveSessionStore(
     RecordContract, IterationContract, SweepContract, SetupContract, ThreadContract, ProcessContract, CrashContract
 ):
@@ -42,3 +59,57 @@ class TestShelveSessionStore(
 
 class TestSealedShelveSessionStore(SealContract):
     pass
+
+
+class TestShelveFiles(FileContract):
+    pass
+
+
+def test_the_standard_shelve_reads_it(store: Any) -> None:
+    session = stored(store)
+    store.close()
+    with shelve.open(store.filename, flag="r") as shelf:
+        assert list(shelf) == [session.id]
+        record = shelf[session.id]
+    assert (record["user_key"], record["expires"]) == ("alice", None)
+    assert b"alice" in record["payload"]
+
+
+@pytest.mark.parametrize("options", [{}, {"secret_key": "0123456789abcdef0123"}], ids=["plain", "signed"])
+def test_a_planted_value_is_damage_and_is_not_run(make_store: Any, options: Any, caplog: Any) -> None:
+    store = make_store(**options)
+    session = stored(store)
+    Bomb.exploded.clear()
+    with store._shelf.writing() as shelf:
+        shelf[session.id.encode()] = pickle.dumps({"payload": Bomb()})
+    assert store.load_session(session.id) is None
+    assert Bomb.exploded == []
+    assert ids.short_hash(session.id) in caplog.text
+
+
+@pytest.mark.parametrize("flavour", ["dbm.gnu", "dbm.ndbm", "dbm.sqlite3"])
+def test_a_shelf_of_another_flavour_is_taken_over(make_store: Any, flavour: str) -> None:
+    module: Any = pytest.importorskip(flavour, reason=f"this Python has no {flavour}; on Debian: apt-get install python3-gdbm")
+    store = make_store()
+    session = stored(store)
+    with store._shelf.writing() as shelf:
+        values = {key: shelf.get(key) for key in shelf.keys()}
+    store.close()
+    for suffix in (".dat", ".dir", ".bak"):
+        Path(store.filename + suffix).unlink(missing_ok=True)
+    with contextlib.closing(module.open(store.filename, "c")) as old:
+        for key, value in values.items():
+            old[key] = value
+    loaded = store.load_session(session.id)
+    loaded["n"] = 1
+    store.save_session(loaded)
+    assert store.load_session(session.id)["n"] == 1
+    assert dbm.whichdb(store.filename) == "dbm.dumb"
+
+
+def test_the_deleted_leave_the_index_at_the_next_sweep(store: Any) -> None:
+    sessions = [stored(store) for _ in range(3)]
+    store.delete_session(sessions[0])
+    assert len(store._shelf.keys()) == 3
+    assert store.delete_expired_sessions() == (0, 2)
+    assert sorted(store._shelf.keys()) == sorted(session.id.encode() for session in sessions[1:])

@@ -1,12 +1,18 @@
+import contextlib
+import signal
+import sqlite3
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from session3 import ids
+from session3.errors import StoreUnavailable
 from session3.store.SQLiteSessionStore import SQLiteSessionStore
 
 from ..contract import (
     CrashContract,
+    FileContract,
     IterationContract,
     ProcessContract,
     RecordContract,
@@ -14,7 +20,9 @@ from ..contract import (
     SetupContract,
     SweepContract,
     ThreadContract,
+    stored,
 )
+from ..processes import Child, Worker, run_together
 from ..sessions import Clock
 
 
@@ -34,6 +42,16 @@ def store_url(tmp_path: Path) -> str:
     return f"sqlite://{tmp_path}/sessions"
 
 
+@pytest.fixture
+def open_at(clock: Clock) -> Any:
+    def open(path: Path, make_parent: bool = False) -> SQLiteSessionStore:
+        if make_parent:
+            path.parent.mkdir()
+        return SQLiteSessionStore(path, clock=clock)
+
+    return open
+
+
 class TestSQLiteSessionStore(
     RecordContract, IterationContract, SweepContract, SetupContract, ThreadContract, ProcessContract, CrashContract
 ):
@@ -50,3 +68,80 @@ class TestInMemory(RecordContract, IterationContract, SweepContract, SetupContra
         with SQLiteSessionStore(":memory:", clock=clock) as store:
             assert not store.is_multiprocess_safe
             yield store
+
+
+class TestSQLiteFiles(FileContract):
+    pass
+
+
+def test_a_file_that_is_no_database_is_unavailable_and_left_alone(open_at: Any, tmp_path: Path) -> None:
+    path = tmp_path / "sessions"
+    path.write_bytes(b"these are not the bytes of a database" * 100)
+    with open_at(path) as store:
+        for act in (lambda: store.load_session("some-session"), lambda: stored(store)):
+            with pytest.raises(StoreUnavailable, match=str(path)):
+                act()
+    assert path.read_bytes().startswith(b"these are not")
+
+
+def test_a_table_of_ours_in_somebody_elses_database(open_at: Any, tmp_path: Path) -> None:
+    path = tmp_path / "site.db"
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE orders (n)")
+    with open_at(path) as store:
+        assert store.load_session("some-session") is None
+        assert store.load_session(stored(store).id).user == "alice"
+
+
+def test_a_name_with_every_odd_character(open_at: Any, tmp_path: Path) -> None:
+    path = tmp_path / "a #?%41 é.db"
+    with open_at(path) as store:
+        assert store.load_session(stored(store).id).user == "alice"
+    assert path.exists()
+
+
+def test_a_forked_child_opens_a_connection_of_its_own(store: Any) -> None:
+    stored(store)
+    with store._connections as parents:
+        pass
+
+    def compare(report: Any) -> None:
+        with store._connections as childs:
+            report(childs is parents)
+        signal.pause()
+
+    with Child(compare) as child:
+        assert child.report() == 0
+    stored(store)
+
+
+def test_a_database_in_memory_says_no_in_a_forked_child(clock: Clock) -> None:
+    store = SQLiteSessionStore(":memory:", clock=clock)
+    session = stored(store)
+
+    def load(report: Any) -> None:
+        try:
+            store.load_session(session.id)
+        except StoreUnavailable:
+            report(1)
+        signal.pause()
+
+    with Child(load) as child:
+        assert child.report() == 1
+
+
+def test_processes_that_come_first_at_the_same_time(store_url: str) -> None:
+    id = ids.make_id()
+    with Worker("save_set", store_url, id) as one, Worker("save_set", store_url, ids.make_id()) as other:
+        run_together(one, other)
+    with Worker("read_and_save", store_url, id) as reader:
+        assert run_together(reader) == [["read"]]
+
+
+def test_times_are_not_compared_as_text(store: Any, clock: Clock) -> None:
+    clock.now = 1e9
+    session = stored(store, _expires=clock() + 0.5)
+    clock.advance(0.4)
+    assert store.has_session(session.id)
+    clock.advance(0.2)
+    assert not store.has_session(session.id)

@@ -1,0 +1,48 @@
+# `make` alone lists what there is.
+
+PORT ?= 8080
+PYTEST_ARGS ?=
+# The interpreter: the newest of python3.13 to python3.10 and python3 that works here, unless one is named.
+export PYTHON ?=
+export VENV ?= .venv
+# Debian packages that tests use; they are installed where we may (root), else the tests that need them are skipped.
+TEST_PACKAGES ?= chromium python3-gdbm
+
+BIN = $(VENV)/bin
+BOOTSTRAP = @scripts/bootstrap.sh
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check format dist clean
+
+help:  ## Show this list
+	@echo "make TARGET [PORT=8080] [PYTHON=python3.12] [VENV=.venv] [PYTEST_ARGS='-k shelve']"
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+demo:  ## Serve the demo at http://127.0.0.1:8080, or at another PORT
+	$(BOOTSTRAP) venv quixote
+	@$(BIN)/python examples/quixote_app.py --port $(PORT)
+
+test:  ## Run the tests, with PYTEST_ARGS
+	$(BOOTSTRAP) packages $(TEST_PACKAGES)
+	$(BOOTSTRAP) venv dev
+	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+check:  ## Lint, formatting, types
+	$(BOOTSTRAP) venv dev
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/python -m mypy
+
+format:  ## Sort the imports and format the code
+	$(BOOTSTRAP) venv dev
+	@$(BIN)/ruff check --fix-only --select I .
+	@$(BIN)/ruff format .
+
+dist:  ## Build the source archive and the wheel in dist/
+	$(BOOTSTRAP) venv dev
+	@$(BIN)/python -m build
+
+clean:  ## Remove what make has built, the virtual environment too
+	@if [ -f "$(VENV)/pyvenv.cfg" ]; then rm -rf "$(VENV)"; fi
+	@rm -rf build dist *.egg-info .coverage .coverage.* htmlcov .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	@find session3 tests examples -name __pycache__ -prune -exec rm -rf {} +

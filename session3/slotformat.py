@@ -1,0 +1,125 @@
+"""The bytes of a two-slot file (see slots.py, which keeps the files).
+
+0       magic, slot size, and the note: a few bytes about the newest slot that can change without it
+4096    slot 0: revision, length, checksum, body
+4096+n  slot 1
+"""
+
+import os
+import struct
+import zlib
+from typing import NamedTuple
+
+_MAGIC = b"2slots\r\n"
+_BLOCK = 4096
+_FILE_HEAD = struct.Struct("<8sI")
+_SLOT_HEAD = struct.Struct("<QII")  # revision, length of the body, CRC-32 of both and the body
+_NOTE_HEAD = struct.Struct("<QHI")  # revision of the slot it is about, length, CRC-32 of both and the note
+_FIRST_READ = 4 * _BLOCK  # takes a whole file of two one-block slots; a larger buffer costs more than a second read
+
+NOTE_AT = 64
+MAX_NOTE = 128
+
+
+class NotSlots(Exception):
+    """The file is not a two-slot file."""
+
+
+class Slot(NamedTuple):
+    """What a file holds: its newest valid slot, and the note about that slot, if there is one."""
+
+    revision: int
+    body: bytes
+    note: bytes | None
+
+
+class View(NamedTuple):
+    """What one look at a file shows."""
+
+    size: int  # of a slot, its head included
+    number: int  # of the newest valid slot
+    slot: Slot | None
+    is_certain: bool  # also if writers are at work: no slot is newer than this one was when the look began
+
+    @property
+    def free_slot_at(self) -> int:
+        """Where the slot is that the next body goes into."""
+        return _BLOCK + (1 - self.number) * self.size
+
+    def has_room_for(self, body: bytes) -> bool:
+        return _SLOT_HEAD.size + len(body) <= self.size
+
+
+def new_file(revision: int, body: bytes) -> bytes:
+    """Return the bytes of a file with one slot in use, and room for the body to grow by a quarter."""
+    slot = pack_slot(revision, body)
+    size = -(-len(slot) * 5 // 4 // _BLOCK) * _BLOCK
+    return _FILE_HEAD.pack(_MAGIC, size).ljust(_BLOCK, b"\0") + slot
+
+
+def pack_slot(revision: int, body: bytes) -> bytes:
+    return _SLOT_HEAD.pack(revision, len(body), _checksum(revision, body)) + body
+
+
+def pack_note(revision: int, note: bytes) -> bytes:
+    assert len(note) <= MAX_NOTE
+    return _NOTE_HEAD.pack(revision, len(note), _checksum(revision, note)) + note
+
+
+def look(fd: int) -> View:
+    """Look for the newest slot with a valid checksum. Raises NotSlots."""
+    data = pread(fd, _FIRST_READ, 0)
+    size = _slot_size(data)
+    heads = []
+    for number in (0, 1):
+        offset = _BLOCK + number * size
+        head = data[offset : offset + _SLOT_HEAD.size] or pread(fd, _SLOT_HEAD.size, offset)
+        if len(head) == _SLOT_HEAD.size:
+            heads.append((*_SLOT_HEAD.unpack(head), number))
+    for place, (revision, length, checksum, number) in enumerate(sorted(heads, reverse=True)):
+        start = _BLOCK + number * size + _SLOT_HEAD.size
+        body = _body(fd, data, start, length) if length <= size - _SLOT_HEAD.size else b""
+        if len(body) == length and _checksum(revision, body) == checksum:
+            # The newer slot was torn by a kill; or it is being written for the second time since we read this one,
+            # and then this one was overwritten in between.
+            head = _SLOT_HEAD.pack(revision, length, checksum)
+            is_certain = place == 0 or pread(fd, _SLOT_HEAD.size, start - _SLOT_HEAD.size) == head
+            return View(size, number, Slot(revision, body, _note(data, revision)), is_certain)
+    return View(size, 1, None, False)
+
+
+def _checksum(revision: int, body: bytes) -> int:
+    return zlib.crc32(body, zlib.crc32(struct.pack("<QI", revision, len(body))))
+
+
+def _slot_size(data: bytes) -> int:
+    if len(data) < _BLOCK or not data.startswith(_MAGIC):
+        raise NotSlots
+    size: int = _FILE_HEAD.unpack_from(data)[1]
+    return size
+
+
+def _body(fd: int, data: bytes, start: int, length: int) -> bytes:
+    body = data[start : start + length]
+    # A damaged head can claim any length: none that the file does not have is asked for.
+    return pread(fd, length, start) if len(body) < length <= os.fstat(fd).st_size else body
+
+
+def _note(data: bytes, revision: int) -> bytes | None:
+    about, length, checksum = _NOTE_HEAD.unpack_from(data, NOTE_AT)
+    start = NOTE_AT + _NOTE_HEAD.size
+    note = data[start : start + length]
+    return note if about == revision and length <= MAX_NOTE and _checksum(revision, note) == checksum else None
+
+
+if hasattr(os, "pread"):
+    pread, pwrite = os.pread, os.pwrite
+else:  # Windows; no descriptor here is shared, so its position is ours
+
+    def pread(fd: int, length: int, offset: int) -> bytes:
+        os.lseek(fd, offset, os.SEEK_SET)
+        return os.read(fd, length)
+
+    def pwrite(fd: int, data: bytes, offset: int) -> int:  # type: ignore[misc]
+        os.lseek(fd, offset, os.SEEK_SET)
+        return os.write(fd, data)

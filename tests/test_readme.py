@@ -1,0 +1,34 @@
+"""What the README shows is run."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+
+
+def test_its_code_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("quixote", reason="needs Quixote: pip install 'session3[quixote]'")
+    monkeypatch.chdir(tmp_path)
+    scope: dict[str, object] = {"__name__": "readme"}
+    blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    assert len(blocks) == 4
+    for block in blocks:
+        exec(block, scope)
+    assert capsys.readouterr().out == "['tea'] 3600\n"
+    assert callable(scope["create_publisher"])
+
+
+def test_its_first_screen_has_the_two_commands() -> None:
+    first_screen = README.splitlines()[:24]
+    assert [line.split("#")[0].strip() for line in first_screen if line.startswith("    ")] == ["make demo", "make test"]
+    makefile = (ROOT / "Makefile").read_text()
+    assert re.search(r"^demo:", makefile, re.MULTILINE) and re.search(r"^test:", makefile, re.MULTILINE)
+
+
+def test_its_links_lead_somewhere() -> None:
+    links = re.findall(r"\]\((?!http)([^)#]+)\)", README)
+    assert links
+    assert [link for link in links if not (ROOT / link).exists()] == []

@@ -1,0 +1,113 @@
+"""`open_store(url)`."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from session3 import open_store
+from session3.errors import ConfigurationError, SessionError
+from session3.Session import Session
+from session3.store.DirectorySessionStore import DirectorySessionStore
+from session3.store.RecordStore import RecordStore
+from session3.store.ShelveSessionStore import ShelveSessionStore
+from session3.store.SQLiteSessionStore import SQLiteSessionStore
+from session3.store.VolatileSessionStore import VolatileSessionStore
+
+PLACES = [("directory", DirectorySessionStore), ("shelve", ShelveSessionStore), ("sqlite", SQLiteSessionStore)]
+
+
+@pytest.mark.parametrize(("scheme", "store_class"), PLACES)
+@pytest.mark.parametrize("slashes", ["://", ":///"])
+def test_a_path_after_three_slashes_or_four_is_absolute(
+    scheme: str, store_class: type[Any], slashes: str, tmp_path: Path
+) -> None:
+    with open_store(f"{scheme}{slashes}{tmp_path}/here") as store:
+        assert isinstance(store, store_class)
+        session = Session("example1")
+        session.set_user("alice")
+        store.save_session(session)
+        assert store.load_session("example1").user == "alice"
+    assert any(name.startswith("here") for name in os.listdir(tmp_path))
+
+
+@pytest.mark.parametrize(("scheme", "store_class"), PLACES)
+def test_a_path_with_a_dot_is_relative(
+    scheme: str, store_class: type[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "inner").mkdir()
+    monkeypatch.chdir(tmp_path / "inner")
+    for path in ("./one", "../two"):
+        with open_store(f"{scheme}:///{path}") as store:
+            store.save_session(Session("example1"))
+    assert any(name.startswith("one") for name in os.listdir(tmp_path / "inner"))
+    assert any(name.startswith("two") for name in os.listdir(tmp_path))
+
+
+def test_a_dot_alone_is_the_working_directory_and_not_the_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    store = open_store("directory:///.")
+    assert isinstance(store, DirectorySessionStore) and Path(store.directory) == tmp_path
+
+
+def test_a_path_may_be_quoted(tmp_path: Path) -> None:
+    store = open_store(f"directory://{tmp_path}/a%20b%3Fc")
+    assert isinstance(store, DirectorySessionStore) and store.directory == f"{tmp_path}/a b?c"
+
+
+def test_memory_is_a_new_store_each_time() -> None:
+    one, other = open_store("memory://"), open_store("memory://")
+    assert isinstance(one, VolatileSessionStore) and one is not other
+
+
+def test_sqlite_without_a_path_is_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with open_store("sqlite://") as store:
+        store.save_session(Session("example1"))
+        assert store.has_session("example1") and not store.is_multiprocess_safe
+    assert os.listdir(tmp_path) == []
+
+
+def test_options_reach_the_store(tmp_path: Path) -> None:
+    store = open_store(f"directory://{tmp_path}", hash_ids=True, on_conflict="raise")
+    assert isinstance(store, RecordStore) and store.hash_ids and store.on_conflict == "raise"
+
+
+def test_an_unknown_scheme_is_named_with_those_that_are_known() -> None:
+    with pytest.raises(ConfigurationError, match=r"unknown scheme 'mongo'.* directory, memory, shelve, sqlite"):
+        open_store("mongo://host/path")
+
+
+WRONG = [
+    ("", "scheme"),
+    ("sessions.db", "scheme"),
+    ("/var/lib/sessions", "scheme"),
+    ("directory://", "path is missing"),
+    ("directory:///", "path is missing"),
+    ("directory:////", "path is missing"),
+    ("shelve://", "path is missing"),
+    ("sqlite:///", "path is missing"),
+    ("directory://relative/path", "three slashes"),
+    ("sqlite://sessions.db", "three slashes"),
+    ("sqlite:sessions.db", "three slashes"),
+    ("directory:./sessions", "three slashes"),
+    ("shelve:sessions", "three slashes"),
+    ("sqlite:///sessions.db?timeout=5", "follows the path"),
+    ("sqlite://?mode=ro", "follows the path|three slashes"),
+    ("directory:///sessions#1", "follows the path"),
+    ("memory://host", "no host and no path"),
+    ("memory:///path", "no host and no path"),
+    ("memory://?a=b", "means nothing"),
+    ("directory:///nul%00byte", "directory"),
+    ("sqlite://[x", "."),
+]
+
+
+@pytest.mark.parametrize(("url", "part"), WRONG)
+def test_a_wrong_url_is_an_error_that_says_which_part(url: str, part: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for store in (DirectorySessionStore, ShelveSessionStore, SQLiteSessionStore):
+        monkeypatch.setattr(store, "__init__", lambda *args, **options: pytest.fail(f"opens {args[1:]}"))
+    with pytest.raises(ConfigurationError, match=part) as error:
+        open_store(url)
+    assert {ValueError, SessionError} <= set(type(error.value).__mro__)
