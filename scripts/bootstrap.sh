@@ -160,7 +160,7 @@ install_from_source() {
     if can_compile || { install_compiler && can_compile; }; then
         pip install -q --use-pep517 "${needed[@]}" >"$LOG/compile" 2>&1 && return
         tail -n 5 "$LOG/compile" >&2
-        say "did not compile: ${needed[*]}; now without the C modules"
+        say "can't build ${needed[*]} (above); now without the C modules"
     else
         say "no C compiler, or no Python.h, for ${needed[*]}: installed without the C modules"
     fi

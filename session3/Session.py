@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 from . import ids
 from .errors import FormTokenUsed
-from .merge import MISSING, differs, merge_tokens, three_way
+from .merge import MISSING, differs, merge_tokens, three_way, used_elsewhere
 from .serializers import PickleSerializer
 
 if TYPE_CHECKING:
@@ -65,12 +65,10 @@ class Session:
 
     def __repr__(self) -> str:
         # The id is a secret, and reprs end up in logs.
-        handle = ids.short_hash(self.id) if self.id else "new"
-        return f"<{type(self).__name__} {handle}>"
+        return f"<{type(self).__name__} {ids.short_hash(self.id) if self.id else 'new'}>"
 
     def __str__(self) -> str:
-        handle = ids.short_hash(self.id) if self.id else "new"
-        return f"session {handle} ({f'user {self.user}' if self.user else 'no user'})"
+        return f"{self!r} ({f'user {self.user}' if self.user else 'no user'})"
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name not in self.TRANSIENT}
@@ -123,20 +121,19 @@ class Session:
 
         Raises FormTokenUsed if both used the same form token: the same form was posted twice, and `mine` is second.
         """
-        spent = set(base._form_tokens).intersection(mine._used_tokens).difference(theirs._form_tokens)
-        # A full queue drops its oldest token, which is no sign of a second post.
-        if spent and len(theirs._form_tokens) < cls.MAX_FORM_TOKENS:
+        tokens = base._form_tokens, theirs._form_tokens, cls.MAX_FORM_TOKENS
+        if any(used_elsewhere(token, *tokens) for token in mine._used_tokens):
             raise FormTokenUsed("this form was submitted a moment ago by another request")
         merged = cls.__new__(cls)
         merged.__dict__.update(three_way(base._kept(), mine._kept(), theirs._kept()))
-        tokens = merge_tokens(base._form_tokens, mine._form_tokens, theirs._form_tokens)
-        merged._form_tokens = tokens[-cls.MAX_FORM_TOKENS :]
+        kept = merge_tokens(base._form_tokens, mine._form_tokens, theirs._form_tokens)
+        merged._form_tokens = kept[-cls.MAX_FORM_TOKENS :]
         return merged
 
     # -- the request -------------------------------------------------------------------------------------------------
 
     def start_request(self) -> None:
-        """Called by Quixote's hooks as a request starts: tells the rest of the application who the user is."""
+        """Called as a request of Quixote's starts: tells the rest of the application who the user is."""
         if self.user is not None:
             from quixote import get_request
 
@@ -250,4 +247,4 @@ class Session:
         value = get_param(name or CSRF_TOKEN_NAME, None)
         if not isinstance(value, str) or not value or self._csrf_token is None:
             return False
-        return hmac.compare_digest(value.encode(), self._csrf_token.encode())
+        return hmac.compare_digest(value.encode("utf-8", "surrogatepass"), self._csrf_token.encode())

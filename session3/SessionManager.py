@@ -85,6 +85,9 @@ class SessionManager(QuixoteHooks):
         try:
             self.store.transaction_start()
             session = self.get_session()
+        except BaseException:
+            self.abort_changes(None)
+            raise
         finally:
             _beginning.reset(token)
         visit.session = session
@@ -104,12 +107,13 @@ class SessionManager(QuixoteHooks):
         if visit.is_finished:
             return None
         visit.is_finished = True
-        for session in visit.ended:
-            self.store.delete_session(session)
         try:
             change = self._settle(visit)
         except SessionDeleted:
             change = None  # deleted while we worked: the page goes out, and the browser may hold a newer cookie
+        # Last: had the new session failed to be saved, the request would have failed, and nobody been logged out.
+        for session in visit.ended:
+            self.store.delete_session(session)
         self.commit_changes(visit.session)
         return change or visit.asked
 
@@ -126,6 +130,7 @@ class SessionManager(QuixoteHooks):
         session = self._load(visit.cookie_value)
         if session is None:
             session = self._fresh_session(visit)
+        session._clock = self.store.clock
         session._set_access_time(self._resolution())
         return session
 

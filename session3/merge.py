@@ -9,7 +9,7 @@ and `1 == True`.
 ['t2', 'n', 'm']
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from .serializers import PickleSerializer
@@ -51,3 +51,17 @@ def merge_tokens(base: Iterable[str], mine: Iterable[str], theirs: Iterable[str]
     before, ours, others = set(base), list(mine), list(theirs)
     kept = [token for token in others if token in ours or token not in before]
     return kept + [token for token in ours if token not in before and token not in kept]
+
+
+def used_elsewhere(token: str, base: Sequence[str], theirs: Sequence[str], limit: int) -> bool:
+    """Tell whether a token, oldest first in `base`, was used in `theirs`, and not only dropped from a full queue.
+
+    A queue that is at its limit drops its oldest tokens, so one that is gone while an older one is there was used.
+
+    >>> used_elsewhere("t2", ["t1", "t2"], ["t1", "t3"], limit=2), used_elsewhere("t1", ["t1", "t2"], ["t2", "t3"], 2)
+    (True, False)
+    """
+    if token not in base or token in theirs:
+        return False
+    older = base[: base.index(token)]
+    return len(theirs) < limit or any(other in theirs for other in older)

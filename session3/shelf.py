@@ -11,10 +11,11 @@
 >>> shelf.close(); folder.cleanup()
 
 Guarantees. Threads: one Shelf serves any number. Processes: writers exclude each other; readers wait for nobody, and
-see whatever was written before they asked. Forks: the child opens the files anew. kill -9: see `ShelfTransaction`; no step
-leaves files that a reader, ours or Python's, takes for something else (at worst Python's stops at a torn last line,
-which the next `writing` cuts). A power cut costs at most the latest writes; with `durable` not even these. A stock
-`dbm.dumb` knows no locks: it may read at any time, what was there when it opened, and write while nobody else does.
+see whatever was written before they asked. Forks: the child opens the files anew. kill -9: see `ShelfTransaction`; no
+step leaves files that a reader, ours or Python's, takes for something else (at worst Python's stops at a torn last
+line, which the next `writing` cuts). A power cut costs at most the latest writes; with `durable` not even these. A
+stock `dbm.dumb` knows no locks: it may read at any time, what was there when it opened, and write while nobody else
+does.
 
 How. A value is appended to .dat, then its line to .dir, and the line counts. Bytes of .dat are reused or dropped only
 after a new .dir was put in place by renaming: a reader who finds the same .dir after reading a value knows that

@@ -39,7 +39,7 @@ class View(NamedTuple):
     size: int  # of a slot, its head included
     number: int  # of the newest valid slot
     slot: Slot | None
-    is_certain: bool  # also if writers are at work: no slot is newer than this one was when the look began
+    is_certain: bool  # also if writers are at work: this is what the file held when the look began, or later
 
     @property
     def free_slot_at(self) -> int:
@@ -84,7 +84,8 @@ def look(fd: int) -> View:
             # and then this one was overwritten in between.
             head = _SLOT_HEAD.pack(revision, length, checksum)
             is_certain = place == 0 or pread(fd, _SLOT_HEAD.size, start - _SLOT_HEAD.size) == head
-            return View(size, number, Slot(revision, body, _note(data, revision)), is_certain)
+            note, is_whole = _note(data, revision)
+            return View(size, number, Slot(revision, body, note), is_certain and is_whole)
     return View(size, 1, None, False)
 
 
@@ -105,11 +106,15 @@ def _body(fd: int, data: bytes, start: int, length: int) -> bytes:
     return pread(fd, length, start) if len(body) < length <= os.fstat(fd).st_size else body
 
 
-def _note(data: bytes, revision: int) -> bytes | None:
+def _note(data: bytes, revision: int) -> tuple[bytes | None, bool]:
+    """Return the note about the slot with this revision, or None; and False if one is there but not whole."""
     about, length, checksum = _NOTE_HEAD.unpack_from(data, NOTE_AT)
+    if about != revision:
+        return None, True
     start = NOTE_AT + _NOTE_HEAD.size
     note = data[start : start + length]
-    return note if about == revision and length <= MAX_NOTE and _checksum(revision, note) == checksum else None
+    is_whole = length <= MAX_NOTE and _checksum(revision, note) == checksum
+    return (note if is_whole else None), is_whole
 
 
 if hasattr(os, "pread"):

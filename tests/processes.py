@@ -97,6 +97,10 @@ def _noting(asked: list[str], name: str, verb: Callable[..., Any]) -> Callable[.
     return call
 
 
+def _send(pipe: int, number: int) -> None:
+    os.write(pipe, number.to_bytes(8, "little"))
+
+
 # -- writers that are killed -----------------------------------------------------------------------------------------
 
 
@@ -112,7 +116,7 @@ class Child:
         if self.pid == 0:
             os.close(self._read)  # so that a child whose parent is gone can't wait for it for ever
             try:
-                work(lambda number: os.write(write, number.to_bytes(8, "little")) and None)
+                work(lambda number: _send(write, number))
             except BaseException as error:
                 os.write(2, f"child: {error!r}\n".encode())
                 os._exit(1)

@@ -25,7 +25,7 @@ class Counted(DictSession):
 
     @classmethod
     def merge(cls, base: Any, mine: Any, theirs: Any) -> Any:
-        merged = super().merge(base, mine, theirs)
+        merged: Any = super().merge(base, mine, theirs)
         merged.hits = mine.hits + theirs.hits - base.hits
         return merged
 

@@ -256,6 +256,13 @@ class TestCookie:
     def test_the_path_is_the_applications_root(self, site: Site) -> None:
         assert "path=/app/;" in site.get(log_in(), SCRIPT_NAME="/app").cookie
 
+    def test_what_an_application_set_by_hand_leaves_no_trace(self, site: Site) -> None:
+        def page() -> None:
+            quixote.get_response().set_cookie("QX_session", "by-hand", max_age=0, domain="example.org")
+            session().set_user("alice")
+
+        assert site.get(page).cookie.split("; ", 1)[1] == "path=/; httponly; samesite=Lax"
+
     def test_its_lifetime_is_what_is_left(self, make_site: Any) -> None:
         assert "max-age=100" in make_site(idle_timeout=100).get(log_in()).cookie.split("; ")
 
@@ -307,7 +314,9 @@ class TestCaching:
         assert headers["Cache-Control"] == "max-age=3600, private"
         assert headers["Vary"] == "Accept, Cookie"
 
-    @pytest.mark.parametrize(("cache", "expected"), [(None, "private"), (0, "max-age=0, no-cache, private"), (60, "max-age=60, private")])
+    @pytest.mark.parametrize(
+        ("cache", "expected"), [(None, "private"), (0, "max-age=0, no-cache, private"), (60, "max-age=60, private")]
+    )
     def test_whatever_quixote_would_say(self, site: Site, cache: int | None, expected: str) -> None:
         def page() -> None:
             log_in()()

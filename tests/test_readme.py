@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
+COMMANDS = ["make demo", "make test"]
 README = (ROOT / "README.md").read_text()
 
 
@@ -23,7 +24,7 @@ def test_its_code_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: 
 
 def test_its_first_screen_has_the_two_commands() -> None:
     first_screen = README.splitlines()[:24]
-    assert [line.split("#")[0].strip() for line in first_screen if line.startswith("    ")] == ["make demo", "make test"]
+    assert [line.split("#")[0].strip() for line in first_screen if line.startswith("    ")] == COMMANDS
     makefile = (ROOT / "Makefile").read_text()
     assert re.search(r"^demo:", makefile, re.MULTILINE) and re.search(r"^test:", makefile, re.MULTILINE)
 

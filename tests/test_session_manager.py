@@ -225,6 +225,16 @@ class TestLogout:
         assert store.load_session(change.value).user == "bob"
         assert not store.has_session(cookie)
 
+    def test_then_a_login_that_cannot_be_saved_logs_nobody_out(self, manager: SessionManager, store: Any) -> None:
+        cookie = logged_in(manager)
+        visit, _ = begin(manager, cookie)
+        visit.end_session()
+        visit.session = manager.new_session(None)
+        visit.session.user = lambda: None
+        with pytest.raises(SerializationError, match="'user'"):
+            manager.finish(visit)
+        assert store.has_session(cookie)
+
 
 class TestRotation:
     def test_login_gives_a_new_id_with_the_data_in_it(self, manager: SessionManager, store: Any) -> None:

@@ -131,8 +131,8 @@ class TestFolderOfSession341:
         old = session_class.__new__(session_class)
         id = "aZ09_-bcdef"
         old.__dict__ = {
-            "id": id, "user": "alice", "_remote_address": "192.0.2.1", "_creation_time": 1.7e9, "_access_time": 1.7e9 + 9,
-            "_form_tokens": ["0123456789abcdef"], **more,
+            "id": id, "user": "alice", "_remote_address": "192.0.2.1", "_creation_time": 1.7e9,
+            "_access_time": 1.7e9 + 9, "_form_tokens": ["0123456789abcdef"], **more,
         }  # fmt: skip
         Path(store.directory).mkdir(exist_ok=True)
         Path(store.directory, id).write_bytes(pickle.dumps(old, 4))

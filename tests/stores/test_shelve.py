@@ -89,7 +89,8 @@ def test_a_planted_value_is_damage_and_is_not_run(make_store: Any, options: Any,
 
 @pytest.mark.parametrize("flavour", ["dbm.gnu", "dbm.ndbm", "dbm.sqlite3"])
 def test_a_shelf_of_another_flavour_is_taken_over(make_store: Any, flavour: str) -> None:
-    module: Any = pytest.importorskip(flavour, reason=f"this Python has no {flavour}; on Debian: apt-get install python3-gdbm")
+    remedy = "Python 3.13 has it" if flavour == "dbm.sqlite3" else "Debian's has it after apt-get install python3-gdbm"
+    module: Any = pytest.importorskip(flavour, reason=f"this Python has no {flavour}; {remedy}")
     store = make_store()
     session = stored(store)
     with store._shelf.writing() as shelf:
