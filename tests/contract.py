@@ -40,8 +40,9 @@ from .processes import Child, Worker, read_for_ever, run_together, write_for_eve
 from .sessions import Address, Bomb, Clock, Counted, Shop
 
 HOSTILE = [
-    "", ".", "..", "../x", "/etc/passwd", "a/b", "a\\b", "\0", "a\0b", "a b", "a\nb", "a;b", '"', "'", 
-    "'; DROP TABLE x; --",    "é", "日本語", "\udc80", "%2e%2e%2fx", ".hidden", ".x.new", "C:con", "a" * 129, "a" * 1_000_000,
+    "", ".", "..", "../x", "/etc/passwd", "a/b", "a\\b", "\0", "a\0b", "a b", "a\nb", "a;b", '"', "'",
+    "'; DROP TABLE x; --", "%2e%2e%2fx", ".hidden", ".x.new", "C:con", "\u00e9", "\u65e5\u672c", "\udc80",
+    "a" * 129, "a" * 1_000_000,
 ]  # fmt: skip
 
 
