@@ -88,7 +88,7 @@ class Session:
 
         That is the first of: the user, the form tokens, the CSRF token, or True if a public attribute differs from
         that of a fresh session of this class. So a choice such as `consent = False` over a default of None counts,
-        and what `__init__` gives to every visitor does not.
+        and what `__init__` gives to every visitor does not, as long as it gives them all the same.
         """
         return self.user or self._form_tokens or self._csrf_token or self._differs_from_fresh()
 
@@ -125,9 +125,10 @@ class Session:
         if any(used_elsewhere(token, *tokens) for token in mine._used_tokens):
             raise FormTokenUsed("this form was submitted a moment ago by another request")
         merged = cls.__new__(cls)
+        merged.__dict__.update({name: getattr(mine, name) for name in cls.OUTSIDE_STATE})
         merged.__dict__.update(three_way(base._kept(), mine._kept(), theirs._kept()))
         kept = merge_tokens(base._form_tokens, mine._form_tokens, theirs._form_tokens)
-        merged._form_tokens = kept[-cls.MAX_FORM_TOKENS :]
+        merged._form_tokens = kept[max(0, len(kept) - cls.MAX_FORM_TOKENS) :]
         return merged
 
     # -- the request -------------------------------------------------------------------------------------------------
@@ -141,7 +142,7 @@ class Session:
 
     def dump(self, file: TextIO | None = None, header: bool = True, deep: bool = True) -> None:
         """Write what a developer wants to see, to `file` or standard output; `deep` adds the subclass's attributes."""
-        out = sys.stdout if file is None else file
+        out = file or sys.stdout
         if header:
             print(f"{self}:", file=out)
         print(f"  user: {self.user}", file=out)
@@ -178,7 +179,7 @@ class Session:
             return b"a user that can't be saved"
 
     def get_remote_address(self) -> str | None:
-        """Return the address that made the session's first request, or None outside of one."""
+        """Return the address that made the session's first request, if one did."""
         return self._remote_address
 
     def get_creation_time(self) -> float:
@@ -206,7 +207,7 @@ class Session:
         """Return a new one-time token for a form, and remember it."""
         token = secrets.token_hex(16)
         self._form_tokens.append(token)
-        del self._form_tokens[: -self.MAX_FORM_TOKENS]
+        del self._form_tokens[: max(0, len(self._form_tokens) - self.MAX_FORM_TOKENS)]
         return token
 
     def has_form_token(self, token: str) -> bool:

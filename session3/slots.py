@@ -61,7 +61,7 @@ def create(path: str, revision: int, body: bytes) -> bool:
     data = new_file(revision, body)
     try:
         # A file without a name leaves no litter, whenever we are killed.
-        fd = os.open(os.path.dirname(path), os.O_TMPFILE | os.O_RDWR, _MODE)
+        fd = os.open(os.path.dirname(path) or ".", os.O_TMPFILE | os.O_RDWR, _MODE)
     except FileNotFoundError:
         raise
     except (AttributeError, OSError):  # another platform, or a file system that can't

@@ -314,6 +314,25 @@ class RecordContract(StoreContract):
             store.save_session(request)
         assert store.load_session(session.id).hits == 13
 
+    def test_what_merge_is_given_has_its_id_and_times(self, store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        session = stored(store)
+        given: list[Any] = []
+
+        def merge(cls: Any, base: Any, mine: Any, theirs: Any) -> Any:
+            given.extend([base, mine, theirs])
+            merged = super(DictSession, DictSession).merge(base, mine, theirs)
+            given.append(merged)
+            return merged
+
+        one, other = store.load_session(session.id), store.load_session(session.id)
+        one["a"], other["b"] = 1, 2
+        store.save_session(one)
+        monkeypatch.setattr(DictSession, "merge", classmethod(merge))
+        store.save_session(other)
+        assert {s.id for s in given} == {session.id} and len(given) == 4
+        assert len({round(s.get_creation_time(), 3) for s in given}) == 1
+        assert all(s.get_access_age() < 60 for s in given)
+
     def test_the_same_change_twice_is_no_conflict(self, store: Any) -> None:
         session = stored(store)
         one, other = store.load_session(session.id), store.load_session(session.id)

@@ -135,6 +135,8 @@ class DirectorySessionStore(RecordStore):
     def _keys(self, sweep_litter: bool = False) -> Iterator[str]:
         with contextlib.suppress(FileNotFoundError), os.scandir(self.directory) as entries:
             for entry in entries:
+                if not entry.is_file(follow_symlinks=False):
+                    continue  # somebody else's
                 if ids.is_id(entry.name):
                     yield entry.name
                 elif (

@@ -212,6 +212,7 @@ class SessionRecords(RecordVerbs):
             raise SessionConflict(f"{self!r}: session {ids.short_hash(snapshot.key)} was changed meanwhile")
         if self.on_conflict == "merge":
             base = self.codec.load(snapshot.payload)
+            base.id, base._creation_time, base._access_time = session.id, session._creation_time, snapshot.accessed
             merged = type(session).merge(base, session, theirs)
             for name in session._kept():
                 del session.__dict__[name]

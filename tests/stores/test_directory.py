@@ -85,6 +85,17 @@ def test_a_file_bears_its_sessions_id_and_nothing_else_is_there(store: Any, make
     assert names(store) == []
 
 
+def test_what_is_no_file_is_somebody_elses(store: Any) -> None:
+    session = stored(store)
+    Path(store.directory, "backup").mkdir()
+    Path(store.directory, "link").symlink_to(Path(store.directory, session.id))
+    os.mkfifo(Path(store.directory, "fifo"))
+    assert [id for id, _ in store.iter_sessions()] == [session.id]
+    assert store.delete_old_sessions(0.1) == (0, 1)
+    store.setup(overwrite=True)
+    assert names(store) == ["backup", "fifo", "link"]
+
+
 def test_the_folder_is_made_at_once_on_request(tmp_path: Path) -> None:
     DirectorySessionStore(tmp_path / "new", create=True)
     assert oct((tmp_path / "new").stat().st_mode & 0o777) == "0o700"
