@@ -116,7 +116,8 @@ class Shop(Directory):  # type: ignore[misc]
 
     @change
     def add(self) -> None:
-        get_session().setdefault("cart", []).append(text_of("item"))  # a change deep inside is noticed, too
+        if text_of("item"):
+            get_session().setdefault("cart", []).append(text_of("item"))  # a change deep inside is noticed, too
 
     @change
     def end(self) -> None:
@@ -164,11 +165,11 @@ def main() -> None:
             session3.open_store(options.store) as store,
             ThreadingHTTPServer((options.host, options.port), Handler) as server,
         ):
-            Publisher(Shop(), session_manager=SessionManager(store, DictSession))
             print(f"http://{options.host}:{server.server_port}/ - stop with Ctrl-C. Sessions: {store!r}", flush=True)
+            Publisher(Shop(), session_manager=SessionManager(store, DictSession))
             server.serve_forever()
     except KeyboardInterrupt:
-        print("Stopped.")
+        pass
     except SessionError as error:
         sys.exit(f"--store {options.store}: {error}")
     except OSError as error:

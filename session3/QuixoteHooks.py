@@ -33,7 +33,10 @@ class QuixoteHooks(QuixoteCookies, ABC):
     def abort(self, visit: Visit) -> None: ...
 
     @abstractmethod
-    def _fresh_session(self, visit: Visit) -> Session: ...
+    def _create_session(self) -> Session: ...
+
+    @abstractmethod
+    def _introduce(self, session: Session, visit: Visit) -> None: ...
 
     # -- the three hooks ---------------------------------------------------------------------------------------------
 
@@ -102,7 +105,8 @@ class QuixoteHooks(QuixoteCookies, ABC):
         from quixote import get_request
 
         self.expire_session()
-        session = self._fresh_session(self._visit_of_request())
+        session = self._create_session()
+        self._introduce(session, self._visit_of_request())
         get_request().session = session
         return session
 

@@ -91,7 +91,9 @@ class SessionManager(QuixoteHooks):
         finally:
             _beginning.reset(token)
         visit.session = session
-        if session.id is not None:
+        if session.id is None:
+            self._introduce(session, visit)
+        else:
             visit.loaded = session
             visit.user_key = session.get_user_key()
             visit.expires = session._expires
@@ -129,8 +131,7 @@ class SessionManager(QuixoteHooks):
         visit = _beginning.get() or self._visit_of_request()
         session = self._load(visit.cookie_value)
         if session is None:
-            session = self._fresh_session(visit)
-        session._clock = self.store.clock
+            session = self._create_session()
         session._set_access_time(self._resolution())
         return session
 
@@ -140,16 +141,16 @@ class SessionManager(QuixoteHooks):
         session: Session | None = self.get(cookie_value)
         if session is None:
             return None
+        session._clock = self.store.clock
         # The timeouts may be stricter now than they were when the record was written.
         deadline = self._deadline(session)
         return None if deadline is not None and deadline <= self.store.clock() else session
 
-    def _fresh_session(self, visit: Visit) -> Session:
-        session = self._create_session()
+    def _introduce(self, session: Session, visit: Visit) -> None:
+        """Tell a new session what only the manager knows, whoever made it."""
         session._clock = self.store.clock
         session._creation_time = session._access_time = self.store.clock()
-        session._remote_address = visit.remote_address
-        return session
+        session._remote_address = session._remote_address or visit.remote_address
 
     def new_session(self, id: str | None) -> Session:
         """Return a new session; it is stored when the request ends, if it is worth keeping."""

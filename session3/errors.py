@@ -34,6 +34,14 @@ class StoreUnavailable(StoreError):
     """The store can't be reached, read or written; the cause is chained. Never means "no such session"."""
 
 
+class StoreNotSetUp(StoreUnavailable):
+    """The store's server is there, but not what `setup()` makes in it, or it is of another shape."""
+
+
+class PayloadTooLarge(StoreError):
+    """A session is larger than the store takes; the stored record stays as it was."""
+
+
 class StoreExists(StoreError):
     """`setup()` met a store that holds sessions, and was not told to overwrite it."""
 

@@ -6,21 +6,23 @@
 | `shelve:///path` | ShelveSessionStore |
 | `sqlite:///path`, `sqlite://` (in memory) | SQLiteSessionStore |
 | `memory://` | VolatileSessionStore |
+| `postgresql://user:password@host:port/database?table=name` | PostgresSessionStore |
+| `mysql://user:password@host:port/database?table=name` | MySQLSessionStore |
 
 >>> open_store("memory://")
 VolatileSessionStore()
 >>> open_store("mongo://host")
 Traceback (most recent call last):
     ...
-session3.errors.ConfigurationError: unknown scheme 'mongo'; known are: directory, memory, shelve, sqlite
+session3.errors.ConfigurationError: unknown scheme 'mongo'; known are: directory, memory, ...
 """
 
 from collections.abc import Callable
 from importlib import import_module
 from typing import Any, NamedTuple
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
-from .errors import ConfigurationError
+from .errors import ConfigurationError, MissingDriver
 from .store.SessionStore import SessionStore
 
 
@@ -62,6 +64,53 @@ def _path_or_memory(parts: SplitResult) -> tuple[str]:
     return (":memory:",)
 
 
+def _postgres(parts: SplitResult) -> tuple[Any, str | None]:
+    settings, table = _server(parts, "dbname")
+    return Opener("psycopg2", "postgres", connect_timeout=10, **settings), table
+
+
+def _mysql(parts: SplitResult) -> tuple[Any, str | None]:
+    settings, table = _server(parts, "database")
+    return Opener("pymysql", "mysql", connect_timeout=10, charset="utf8mb4", **settings), table
+
+
+def _server(parts: SplitResult, database: str) -> tuple[dict[str, Any], str | None]:
+    """Return the connection settings that a URL gives, and the table."""
+    try:
+        port = parts.port
+    except ValueError:
+        raise ConfigurationError(f"{parts.scheme}: the port must be a number from 0 to 65535") from None
+    name = unquote(parts.path[1:])
+    if not parts.hostname or not name or "/" in name:
+        raise ConfigurationError(f"{parts.scheme}: host and database are needed: {parts.scheme}://host/database")
+    query = parse_qs(parts.query, keep_blank_values=True)
+    table = query.pop("table", [None])[-1]
+    if query or parts.fragment:
+        raise ConfigurationError(f"{parts.scheme}: after the database only ?table=name means something")
+    settings = {"host": parts.hostname, "port": port, database: name}
+    settings |= {
+        "user": parts.username and unquote(parts.username),
+        "password": parts.password and unquote(parts.password),
+    }
+    return {key: value for key, value in settings.items() if value is not None}, table
+
+
+class Opener:
+    """Opens a driver's connections; `location` is what messages say of the server."""
+
+    def __init__(self, driver: str, extra: str, **settings: Any) -> None:
+        try:
+            self._driver: Any = import_module(driver)
+        except ImportError as error:
+            raise MissingDriver(driver, extra) from error
+        self._settings = settings
+        database = settings.get("dbname") or settings.get("database")
+        self.location = f"{settings['host']}:{settings.get('port', 'default port')}/{database}"
+
+    def __call__(self) -> Any:
+        return self._driver.connect(**self._settings)
+
+
 def _nothing(parts: SplitResult) -> tuple[()]:
     if parts.netloc or parts.path not in ("", "/"):
         raise ConfigurationError(f"{parts.scheme}:// takes no host and no path")
@@ -82,6 +131,8 @@ class _Scheme(NamedTuple):
 _SCHEMES = {
     "directory": _Scheme("DirectorySessionStore", _path),
     "memory": _Scheme("VolatileSessionStore", _nothing),
+    "mysql": _Scheme("MySQLSessionStore", _mysql),
+    "postgresql": _Scheme("PostgresSessionStore", _postgres),
     "shelve": _Scheme("ShelveSessionStore", _path),
     "sqlite": _Scheme("SQLiteSessionStore", _path_or_memory),
 }

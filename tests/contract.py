@@ -46,6 +46,10 @@ HOSTILE = [
 ]  # fmt: skip
 
 
+#: Seconds that a call may take where a server has a clock of its own, which goes on while that of the test stands.
+SOON = 2.0
+
+
 def new_id() -> str:
     return ids.make_id()
 
@@ -75,7 +79,7 @@ class StoreContract:
         assert loaded.cart == [{"tea": [1, 2]}]
         assert loaded.has_form_token(token)
         assert loaded.get_csrf_token() == csrf
-        assert loaded.get_creation_time() == pytest.approx(session.get_creation_time(), abs=0.01)
+        assert loaded.get_creation_time() == pytest.approx(session.get_creation_time(), abs=SOON)
 
     def test_a_mapping_keeps_its_items(self, store: Any) -> None:
         session = DictSession(new_id())
@@ -220,9 +224,10 @@ class RecordContract(StoreContract):
         store.save_session(loaded)
         assert counts == {"touch": 1}
         after = store.read(store._key(session.id))
-        assert after.accessed == pytest.approx(before.accessed + 100, abs=0.01)
-        assert after == before._replace(accessed=after.accessed)
-        assert store.load_session(session.id).get_access_time() == pytest.approx(clock(), abs=0.01)
+        assert after.accessed == pytest.approx(before.accessed + 100, abs=SOON)
+        assert (after.payload, after.revision) == (before.payload, before.revision)
+        assert (after.created, after.modified) == pytest.approx((before.created, before.modified), abs=SOON)
+        assert store.load_session(session.id).get_access_time() == pytest.approx(clock(), abs=SOON)
 
     def test_a_touch_moves_the_expiry_and_a_save_follows_it(self, store: Any, clock: Clock) -> None:
         session = stored(store, _expires=clock() + 100)
@@ -233,7 +238,7 @@ class RecordContract(StoreContract):
         store.save_session(loaded)
         clock.advance(60)
         again = store.load_session(session.id)
-        assert again._expires == pytest.approx(clock() + 40, abs=0.01)
+        assert again._expires == pytest.approx(clock() + 40, abs=SOON)
         again["n"] = 1
         store.save_session(again)
         assert store.load_session(session.id)["n"] == 1
@@ -330,7 +335,7 @@ class RecordContract(StoreContract):
         monkeypatch.setattr(DictSession, "merge", classmethod(merge))
         store.save_session(other)
         assert {s.id for s in given} == {session.id} and len(given) == 4
-        assert len({round(s.get_creation_time(), 3) for s in given}) == 1
+        assert {round(s.get_creation_age()) for s in given} == {0}
         assert all(s.get_access_age() < 60 for s in given)
 
     def test_the_same_change_twice_is_no_conflict(self, store: Any) -> None:

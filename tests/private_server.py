@@ -10,6 +10,7 @@ import subprocess
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeVar
 
 
 def free_port() -> int:
@@ -22,6 +23,9 @@ def free_port() -> int:
 def find_program(name: str, *folders: str) -> str | None:
     """Return the path of a program, also where distributions keep those that are not on everybody's path."""
     return shutil.which(name, path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", *folders]))
+
+
+S = TypeVar("S", bound="PrivateServer")
 
 
 class PrivateServer:
@@ -89,7 +93,7 @@ class PrivateServer:
                 process.wait(30)
         self.process = self._log_writer = None
 
-    def __enter__(self) -> "PrivateServer":
+    def __enter__(self: S) -> S:
         try:
             self.prepare()
             self.start()

@@ -454,6 +454,15 @@ class TestOverrides:
         visit = Mine(store).begin(None)
         assert (Mine(store).finish(visit) is not None) == kept
 
+    def test_a_session_that_an_override_made_knows_what_the_manager_knows(self, store: Any, clock: Clock) -> None:
+        class Mine(SessionManager):
+            def get_session(self) -> Session:
+                return self.new_session(None)
+
+        session: Any = Mine(store).begin(None, "192.0.2.1").session
+        clock.advance(7)
+        assert (session.get_remote_address(), session.get_creation_age()) == ("192.0.2.1", 7)
+
     def test_a_broken_source_of_ids_ends(self, store: Any) -> None:
         class Mine(SessionManager):
             def _make_session_id(self) -> str:

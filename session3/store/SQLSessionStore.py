@@ -7,28 +7,25 @@ from typing import Any
 from ..record import Record
 from .RecordStore import RecordStore
 
-_COLUMNS = ("payload", "revision", "created", "modified", "accessed", "expires", "user_key", "forward")
+TIMES = ("created", "modified", "accessed", "expires")
+COLUMNS = ("payload", "revision", *TIMES, "user_key", "forward")
 _PAGE = 200  # records that `scan` holds at once
 
 
 class SQLSessionStore(RecordStore):
     """Base of the SQL stores: one row a record, one statement a verb, each of them a transaction of its own."""
 
-    table = "session3"
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-        columns = ", ".join(_COLUMNS)
-        table = self.table
-        self._select = f"SELECT {columns} FROM {table} WHERE id = ?"
-        self._insert = f"INSERT INTO {table} ({columns}, id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
-        assignments = ", ".join(f"{column} = ?" for column in _COLUMNS)
-        self._update = f"UPDATE {table} SET {assignments} WHERE id = ? AND revision = ?"
-        self._delete = f"DELETE FROM {table} WHERE id = ?"
-        self._touch = f"UPDATE {table} SET accessed = max(accessed, ?), expires = coalesce(?, expires) WHERE id = ?"
-        self._page = f"SELECT id, {columns} FROM {table} WHERE id > ? ORDER BY id LIMIT {_PAGE}"
-
     # -- the dialect -------------------------------------------------------------------------------------------------
+
+    #: How a parameter is written, and how one that is a time, given by `_parameter`.
+    PARAMETER = "?"
+    TIME_PARAMETER = "?"
+    #: How a column that is a time is read, for `_record`.
+    TIME_COLUMN = "{}"
+    #: The larger of two values, of which none is NULL.
+    GREATEST = "max"
+    #: The end of an INSERT that does nothing where the key is taken.
+    UNLESS_TAKEN = " ON CONFLICT DO NOTHING"
 
     @abstractmethod
     def _query(self, sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
@@ -36,24 +33,49 @@ class SQLSessionStore(RecordStore):
 
     @abstractmethod
     def _change(self, sql: str, parameters: Sequence[Any]) -> int:
-        """Run a statement, commit it, and return how many rows it changed."""
+        """Run a statement, commit it, and return how many rows it found to change."""
+
+    def _parameters(self, record: Record) -> Sequence[Any]:
+        return record
+
+    def _record_of(self, row: Sequence[Any]) -> Record:
+        return Record._make(row)
+
+    # -- the statements ----------------------------------------------------------------------------------------------
+
+    def __init__(self, table: str, **options: Any) -> None:
+        super().__init__(**options)
+        self._table = table
+        one, time = self.PARAMETER, self.TIME_PARAMETER
+        values = [time if column in TIMES else one for column in COLUMNS]
+        columns = ", ".join(self.TIME_COLUMN.format(column) if column in TIMES else column for column in COLUMNS)
+        assignments = ", ".join(f"{column} = {value}" for column, value in zip(COLUMNS, values, strict=True))
+        self._select = f"SELECT {columns} FROM {table} WHERE id = {one}"
+        self._insert = f"INSERT INTO {table} ({', '.join(COLUMNS)}, id) VALUES ({', '.join(values)}, {one})"
+        self._insert += self.UNLESS_TAKEN
+        self._update = f"UPDATE {table} SET {assignments} WHERE id = {one} AND revision = {one}"
+        self._delete = f"DELETE FROM {table} WHERE id = {one}"
+        self._delete_revision = f"{self._delete} AND revision = {one}"
+        later = f"accessed = {self.GREATEST}(accessed, {time})"
+        self._touch = f"UPDATE {table} SET {later}, expires = coalesce({time}, expires) WHERE id = {one}"
+        self._page = f"SELECT {columns}, id FROM {table} WHERE id > {one} ORDER BY id LIMIT {_PAGE}"
 
     # -- the verbs ---------------------------------------------------------------------------------------------------
 
     def read(self, key: str) -> Record | None:
         rows = self._query(self._select, (key,))
-        return Record._make(rows[0]) if rows else None
+        return self._record_of(rows[0]) if rows else None
 
     def insert(self, key: str, record: Record) -> bool:
-        return self._change(self._insert, (*record, key)) == 1
+        return self._change(self._insert, (*self._parameters(record), key)) == 1
 
     def replace(self, key: str, record: Record, revision: int) -> bool:
-        return self._change(self._update, (*record, key, revision)) == 1
+        return self._change(self._update, (*self._parameters(record), key, revision)) == 1
 
     def remove(self, key: str, revision: int | None = None) -> bool:
         if revision is None:
             return self._change(self._delete, (key,)) == 1
-        return self._change(self._delete + " AND revision = ?", (key, revision)) == 1
+        return self._change(self._delete_revision, (key, revision)) == 1
 
     def touch(self, key: str, accessed: float, expires: float | None) -> bool:
         return self._change(self._touch, (accessed, expires, key)) == 1
@@ -62,6 +84,6 @@ class SQLSessionStore(RecordStore):
         last = ""
         # Pages by key, each fetched whole: a half-read cursor would stand in the way of writers.
         while rows := self._query(self._page, (last,)):
-            for key, *columns in rows:
-                yield key, Record._make(columns)
-            last = rows[-1][0]
+            for *columns, key in rows:
+                yield key, self._record_of(columns)
+            last = rows[-1][-1]

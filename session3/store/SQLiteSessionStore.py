@@ -17,11 +17,10 @@ import os
 import pathlib
 import sqlite3
 import threading
-import weakref
 from collections.abc import Sequence
 from typing import Any
 
-from ..errors import StoreUnavailable
+from ..connections import PerThread, Shared
 from .failures import unavailable_on
 from .SQLSessionStore import SQLSessionStore
 
@@ -35,9 +34,6 @@ _CREATE = """
     )
 """
 
-#: Connections that came over a fork. Closing one would disturb the parent's locks, and so would freeing it.
-_inherited: list[sqlite3.Connection] = []
-
 
 class SQLiteSessionStore(SQLSessionStore):
     """Keeps each session in a row of the table session3. The file is made at the first save, with mode 0600."""
@@ -45,11 +41,13 @@ class SQLiteSessionStore(SQLSessionStore):
     is_thread_safe = True
 
     def __init__(self, filename: str | os.PathLike[str], **options: Any) -> None:
-        super().__init__(**options)
+        super().__init__("session3", **options)
         in_memory = str(filename) == ":memory:"
         self.filename = ":memory:" if in_memory else os.path.abspath(filename)
         self.is_multiprocess_safe = not in_memory
-        self._connections: _PerThread | _Shared = _Shared() if in_memory else _PerThread(self.filename)
+        self._connections: PerThread[sqlite3.Connection] | Shared[sqlite3.Connection] = (
+            Shared(_connect(":memory:"), repr(self)) if in_memory else PerThread(self._open)
+        )
 
     def __repr__(self) -> str:
         return f"SQLiteSessionStore({self.filename!r})"
@@ -71,7 +69,7 @@ class SQLiteSessionStore(SQLSessionStore):
         except _NotThere:
             if not sql.startswith("INSERT"):
                 return 0
-        self._connections.create()
+        self._create()
         return self._execute(sql, parameters)[1]
 
     def _execute(self, sql: str, parameters: Sequence[Any]) -> tuple[list[tuple[Any, ...]], int]:
@@ -88,63 +86,32 @@ class SQLiteSessionStore(SQLSessionStore):
     def sweep(self, unused_for: float | None) -> tuple[int, int]:
         now = self.clock()
         due, limit = ("expires <= ?", now) if unused_for is None else ("max(accessed, modified) < ?", now - unused_for)
-        bounds = f"SELECT max(n) FROM (SELECT rowid AS n FROM {self.table} WHERE rowid > ? ORDER BY n LIMIT {_BATCH})"
-        delete = f"DELETE FROM {self.table} WHERE rowid > ? AND rowid <= ? AND {due}"
+        bounds = f"SELECT max(n) FROM (SELECT rowid AS n FROM {self._table} WHERE rowid > ? ORDER BY n LIMIT {_BATCH})"
+        delete = f"DELETE FROM {self._table} WHERE rowid > ? AND rowid <= ? AND {due}"
         deleted, last = 0, -1
         while (rows := self._query(bounds, (last,))) and (end := rows[0][0]) is not None:
             deleted += self._change(delete, (last, end, limit))
             last = end
-        live = f"SELECT count(*) FROM {self.table} WHERE forward IS NULL AND (expires IS NULL OR expires > ?)"
+        live = f"SELECT count(*) FROM {self._table} WHERE forward IS NULL AND (expires IS NULL OR expires > ?)"
         left = self._query(live, (now,))
         return deleted, left[0][0] if left else 0
 
     @unavailable_on(sqlite3.Error, OSError)
     def clear(self) -> None:
-        self._connections.create()
-        self._change(f"DELETE FROM {self.table}", ())
+        self._create()
+        self._change(f"DELETE FROM {self._table}", ())
 
+    # -- the database ------------------------------------------------------------------------------------------------
 
-class _NotThere(Exception):
-    """The database, or the table in it, was not made yet."""
+    def _open(self) -> sqlite3.Connection:
+        if not os.path.exists(self.filename):
+            raise _NotThere
+        return _connect(f"{pathlib.Path(self.filename).as_uri()}?mode=rw")
 
-
-class _Shared:
-    """The one connection of an in-memory database, under a lock."""
-
-    def __init__(self) -> None:
-        self._lock = threading.RLock()
-        self._held = _Held(":memory:")
-
-    def create(self) -> None:
-        with self as connection:
-            connection.execute(_CREATE)
-
-    def __enter__(self) -> sqlite3.Connection:
-        self._lock.acquire()
-        if self._held.is_foreign():
-            self._lock.release()
-            raise StoreUnavailable("SQLiteSessionStore(':memory:') can't be used in a forked process")
-        return self._held.connection
-
-    def __exit__(self, *exception: object) -> None:
-        self._lock.release()
-
-    def close(self) -> None:
-        """An in-memory database lives as long as its store."""
-
-
-class _PerThread:
-    """A connection to a file for each thread of each process."""
-
-    def __init__(self, filename: str) -> None:
-        self._filename = filename
-        self._local = threading.local()
-        self._all: weakref.WeakSet[_Held] = weakref.WeakSet()
-
-    def create(self) -> None:
-        if not os.path.exists(self._filename):
+    def _create(self) -> None:
+        if self.filename != ":memory:" and not os.path.exists(self.filename):
             self._create_file()
-        with self as connection:
+        with self._connections as connection:
             connection.execute(_CREATE)
 
     def _create_file(self) -> None:
@@ -153,55 +120,29 @@ class _PerThread:
         SQLite would make it readable by everyone (its log files take over its mode), and switching a database that
         others are opening to a write-ahead log fails at random.
         """
-        temporary = f"{self._filename}.{os.getpid()}.{threading.get_ident()}.new"
+        temporary = f"{self.filename}.{os.getpid()}.{threading.get_ident()}.new"
         os.close(os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
         try:
-            _Held(temporary).close()
+            _connect(temporary).close()
             with contextlib.suppress(FileExistsError):
-                os.link(temporary, self._filename)
+                os.link(temporary, self.filename)
         finally:
             os.unlink(temporary)
 
-    def __enter__(self) -> sqlite3.Connection:
-        held: _Held | None = getattr(self._local, "held", None)
-        if held is None or held.is_foreign():
-            if not os.path.exists(self._filename):
-                raise _NotThere
-            held = self._local.held = _Held(self._filename)
-            self._all.add(held)
-        return held.connection
 
-    def __exit__(self, *exception: object) -> None:
-        pass
-
-    def close(self) -> None:
-        for held in list(self._all):
-            held.close()
-        self._local = threading.local()
+class _NotThere(Exception):
+    """The database, or the table in it, was not made yet."""
 
 
-class _Held:
-    """A connection, and the process that opened it."""
-
-    def __init__(self, filename: str) -> None:
-        self._pid = os.getpid()
-        uri = filename if filename == ":memory:" else f"{pathlib.Path(filename).as_uri()}?mode=rw"
-        # Other threads use it only to close it, or under the lock of an in-memory database.
-        self.connection = sqlite3.connect(
-            uri, uri=uri != filename, timeout=_BUSY_TIMEOUT, isolation_level=None, check_same_thread=False
-        )
-        self.connection.execute("PRAGMA journal_mode = WAL").fetchone()
-        self.connection.execute("PRAGMA synchronous = NORMAL")
-
-    def is_foreign(self) -> bool:
-        return self._pid != os.getpid()
-
-    def close(self) -> None:
-        if self.is_foreign():
-            _inherited.append(self.connection)
-        else:
-            self.connection.close()
-
-    def __del__(self) -> None:
-        if hasattr(self, "connection"):
-            self.close()
+def _connect(name: str) -> sqlite3.Connection:
+    # Other threads use it only to close it, or under the lock of an in-memory database.
+    connection = sqlite3.connect(
+        name, uri=name.startswith("file:"), timeout=_BUSY_TIMEOUT, isolation_level=None, check_same_thread=False
+    )
+    try:
+        connection.execute("PRAGMA journal_mode = WAL").fetchone()
+        connection.execute("PRAGMA synchronous = NORMAL")
+    except BaseException:
+        connection.close()
+        raise
+    return connection

@@ -1,0 +1,126 @@
+"""Sessions in a table of MySQL or MariaDB, over PyMySQL or mysqlclient.
+
+    store = MySQLSessionStore(lambda: pymysql.connect(host="db", user="shop", password="...", database="shop"))
+    store.setup()  # once, in an install script
+
+Threads: safe. Processes: safe, with a function that opens connections also after a fork. Machines: safe, whatever their
+clocks say. Crash: what the server promises for a commit. A load, a save (its compare-and-swap included), a touch and a
+delete are one round trip each.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from ..errors import ConfigurationError, PayloadTooLarge
+from ..record import Record
+from .ServerSQLSessionStore import ServerSQLSessionStore
+
+_TAKEN = 1062  # ER_DUP_ENTRY
+_NO_TABLE, _NO_COLUMN, _TOO_LONG, _PACKET_TOO_LARGE = 1146, 1054, 1406, 1153
+_LOST = (0, 2006, 2013, 2055, 4031)  # 0: PyMySQL's InterfaceError, for ever after it lost its server
+_IN_TRANSACTION = 1  # SERVER_STATUS_IN_TRANS
+_STATEMENT = 4096  # bytes around a payload in a packet, and more
+
+
+class MySQLSessionStore(ServerSQLSessionStore):
+    """`conn`: a PyMySQL or mysqlclient connection, or a function that opens one. `table`: session3 by default."""
+
+    QUOTE = "`"
+    NOW = "utc_timestamp(6)"
+    TIME_PARAMETER = "utc_timestamp(6) + INTERVAL %s SECOND"
+    TIME_COLUMN = "timestampdiff(MICROSECOND, utc_timestamp(6), {}) * 1e-6"
+    # INSERT IGNORE would cut what is too long, without a word: a key that is taken is told by its error.
+    UNLESS_TAKEN = ""
+    # A BLOB would be cut at 65,535 bytes where sql_mode is lax.
+    DDL = (
+        "CREATE TABLE IF NOT EXISTS {table} (id varchar(128) CHARACTER SET ascii COLLATE ascii_bin PRIMARY KEY,"
+        " payload longblob NOT NULL, revision bigint NOT NULL, created datetime(6) NOT NULL,"
+        " modified datetime(6) NOT NULL, accessed datetime(6) NOT NULL, expires datetime(6),"
+        " user_key varchar(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin,"
+        " forward varchar(512) CHARACTER SET ascii COLLATE ascii_bin,"
+        " INDEX (accessed), INDEX (expires), INDEX (user_key)) ENGINE = InnoDB",
+    )
+    DELETE_BATCH = "DELETE FROM {table} WHERE {due} LIMIT {batch}"
+
+    _max_packet = 2**24  # bytes; the server's is asked for with the first connection
+
+    def _set_up_connection(self, connection: Any) -> None:
+        with connection.cursor() as cursor:
+            if _is_in_transaction(connection, cursor):
+                raise ConfigurationError(
+                    "a transaction is open on the connection; give sessions a connection of their own"
+                )
+            connection.autocommit(True)
+            cursor.execute("SELECT @@max_allowed_packet")
+            self._max_packet = cursor.fetchone()[0]
+
+    def _location(self, connection: Any) -> str:
+        if hasattr(connection, "get_host_info") and hasattr(connection, "host"):
+            database = connection.db.decode() if isinstance(connection.db, bytes) else connection.db
+            return f"{connection.host}:{connection.port}/{database or ''}"
+        return str(connection.get_host_info())  # mysqlclient
+
+    def insert(self, key: str, record: Record) -> bool:
+        try:
+            return super().insert(key, record)
+        except _Taken:
+            return False
+
+    def touch(self, key: str, accessed: float, expires: float | None) -> bool:
+        # A row that is as it should be already counts as not found, unless the client was told otherwise.
+        return super().touch(key, accessed, expires) or self.read(key) is not None
+
+    def _execute(self, connection: Any, sql: str, parameters: Sequence[Any]) -> tuple[list[tuple[Any, ...]], int]:
+        # Over the limit the server hangs up without a word, as if it had died.
+        if _size(parameters) + _STATEMENT > self._max_packet:
+            raise self._too_large(parameters)
+        return super()._execute(connection, sql, parameters)
+
+    def _is_lost(self, connection: Any, error: Exception) -> bool:
+        return not getattr(connection, "open", True) or _number(error) in _LOST
+
+    def _is_worth_repeating(self, error: Exception, parameters: Sequence[Any]) -> bool:
+        return not self._may_be_too_large(parameters)
+
+    def _translate(self, error: Exception, parameters: Sequence[Any]) -> Exception:
+        number = _number(error)
+        if number == _TAKEN:
+            return _Taken()
+        if number == _NO_TABLE:
+            return self._not_set_up()
+        if number == _NO_COLUMN:
+            self._has_table()  # raises, and says which
+        if number in (_TOO_LONG, _PACKET_TOO_LARGE) or (number in _LOST and self._may_be_too_large(parameters)):
+            return self._too_large(parameters)
+        return self._unavailable(error)
+
+    def _may_be_too_large(self, parameters: Sequence[Any]) -> bool:
+        return 2 * _size(parameters) + _STATEMENT > self._max_packet  # a byte is sent as two where it needs escaping
+
+    def _too_large(self, parameters: Sequence[Any]) -> PayloadTooLarge:
+        return PayloadTooLarge(
+            f"{self!r}: a session of {_size(parameters):,} bytes does not go through max_allowed_packet"
+            f" = {self._max_packet:,} bytes"
+        )
+
+
+class _Taken(Exception):
+    """The key has a row."""
+
+
+def _number(error: BaseException) -> Any:
+    return error.args[0] if error.args else None
+
+
+def _size(parameters: Sequence[Any]) -> int:
+    return sum(len(parameter) for parameter in parameters if isinstance(parameter, bytes))
+
+
+def _is_in_transaction(connection: Any, cursor: Any) -> bool:
+    if hasattr(connection, "server_status"):  # PyMySQL
+        return bool(connection.server_status & _IN_TRANSACTION)
+    try:
+        cursor.execute("SELECT @@in_transaction")  # MariaDB
+    except connection.Error:
+        return False
+    return bool(cursor.fetchone()[0])

@@ -1,0 +1,125 @@
+"""Sessions in a table of PostgreSQL, over psycopg2 or psycopg 3.
+
+    store = PostgresSessionStore(lambda: psycopg2.connect("dbname=shop"))
+    store.setup()  # once, in an install script
+
+Threads: safe. Processes: safe, with a function that opens connections also after a fork. Machines: safe, whatever their
+clocks say. Crash: what the server promises for a commit. A load, a save (its compare-and-swap included), a touch and a
+delete are one round trip each.
+"""
+
+import hashlib
+import re
+import sys
+from collections.abc import Sequence
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from ..errors import ConfigurationError, StoreUnavailable
+from .ServerSQLSessionStore import ServerSQLSessionStore
+
+_NO_TABLE, _NO_COLUMN = "42P01", "42703"
+_EXISTS = ("42P07", "42710", "23505")  # of two that create a table at the same moment, one gets any of these
+_PREPARED = "42P05"
+_FORGOTTEN = ("26000", "0A000")  # no such prepared statement; one whose result has another type since an ALTER TABLE
+_MAX_PREPARES = 2
+_MAX_RIVALS = 10
+_IDLE = 0  # psycopg2.extensions.TRANSACTION_STATUS_IDLE, and libpq's
+
+
+class PostgresSessionStore(ServerSQLSessionStore):
+    """`conn`: a psycopg2 or psycopg connection, or a function that opens one. `table`: session3 by default."""
+
+    TIME_PARAMETER = "now() + %s * interval '1 second'"
+    TIME_COLUMN = "extract(epoch from {} - now())::float8"
+    DDL = (
+        "CREATE TABLE IF NOT EXISTS {table} (id text PRIMARY KEY, payload bytea NOT NULL, revision bigint NOT NULL,"
+        " created timestamptz NOT NULL, modified timestamptz NOT NULL, accessed timestamptz NOT NULL,"
+        " expires timestamptz, user_key text, forward text)",
+        'CREATE INDEX IF NOT EXISTS "{name}_accessed" ON {table} (accessed)',
+        'CREATE INDEX IF NOT EXISTS "{name}_expires" ON {table} (expires) WHERE expires IS NOT NULL',
+        'CREATE INDEX IF NOT EXISTS "{name}_user_key" ON {table} (user_key) WHERE user_key IS NOT NULL',
+    )
+    # Rows that somebody is writing are in use: they are not waited for.
+    DELETE_BATCH = (
+        "DELETE FROM {table} WHERE id IN (SELECT id FROM {table} WHERE {due} LIMIT {batch} FOR UPDATE SKIP LOCKED)"
+    )
+
+    def __init__(self, conn: Any, table: str | None = None, **options: Any) -> None:
+        self._prepared: WeakKeyDictionary[Any, set[str]] = WeakKeyDictionary()
+        super().__init__(conn, table, **options)
+        statements = (self._select, self._insert, self._update, self._delete, self._delete_revision, self._touch)
+        self._names = {sql: "session3_" + hashlib.sha256(sql.encode()).hexdigest()[:16] for sql in statements}
+        self._calls = {
+            sql: f"EXECUTE {name} ({', '.join([self.PARAMETER] * sql.count(self.PARAMETER))})"
+            for sql, name in self._names.items()
+        }
+
+    def _set_up_connection(self, connection: Any) -> None:
+        if connection.info.transaction_status != _IDLE:
+            raise ConfigurationError("a transaction is open on the connection; give sessions a connection of their own")
+        connection.autocommit = True
+
+    def _location(self, connection: Any) -> str:
+        info = connection.info
+        return f"{info.host}:{info.port}/{info.dbname}"
+
+    def _execute(self, connection: Any, sql: str, parameters: Sequence[Any]) -> tuple[list[tuple[Any, ...]], int]:
+        # psycopg 3 prepares by itself; with psycopg2 a prepared statement saves up to a third of a round trip's time.
+        if sql not in self._names or not _is_psycopg2(connection):
+            return super()._execute(connection, sql, parameters)
+        prepared = self._prepared.setdefault(connection, set())
+        for _ in range(_MAX_PREPARES):
+            if sql not in prepared:
+                self._prepare(connection, sql)
+                prepared.add(sql)
+            try:
+                return super()._execute(connection, self._calls[sql], parameters)
+            except connection.Error as error:
+                if _sqlstate(error) not in _FORGOTTEN:
+                    raise
+                prepared.discard(sql)
+        # Behind a pooler each statement may meet another server process: there, nothing stays prepared.
+        return super()._execute(connection, sql, parameters)
+
+    def _prepare(self, connection: Any, sql: str) -> None:
+        numbers = iter(range(1, sql.count(self.PARAMETER) + 1))
+        statement = re.sub(self.PARAMETER, lambda _: f"${next(numbers)}", sql)
+        try:
+            super()._execute(connection, f"PREPARE {self._names[sql]} AS {statement}", ())
+        except connection.Error as error:
+            if (
+                _sqlstate(error) != _PREPARED
+            ):  # somebody before us on the same server process: the name is the SQL's hash
+                raise
+
+    def _is_lost(self, connection: Any, error: Exception) -> bool:
+        return bool(connection.closed)
+
+    def _translate(self, error: Exception, parameters: Sequence[Any]) -> Exception:
+        code = _sqlstate(error)
+        if code == _NO_TABLE:
+            return self._not_set_up()
+        if code == _NO_COLUMN:
+            self._has_table()  # raises, and says which
+        return self._unavailable(error)
+
+    def _create(self, statement: str) -> None:
+        for _ in range(_MAX_RIVALS):
+            try:
+                return super()._create(statement)
+            except StoreUnavailable as error:
+                if error.__cause__ is None or _sqlstate(error.__cause__) not in _EXISTS:
+                    raise
+        return super()._create(statement)
+
+
+def _is_psycopg2(connection: Any) -> bool:
+    # Subclasses of its connection too; whoever hands one in has imported the driver.
+    extensions = sys.modules.get("psycopg2.extensions")
+    return extensions is not None and isinstance(connection, extensions.connection)
+
+
+def _sqlstate(error: BaseException) -> str | None:
+    # psycopg2 calls it pgcode, psycopg 3 sqlstate.
+    return getattr(error, "pgcode", None) or getattr(error, "sqlstate", None)

@@ -1,0 +1,224 @@
+"""What the stores on database servers share: connections that die, the table of `setup`, and the server's clock."""
+
+import re
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
+
+from ..connections import PerThread, Shared
+from ..errors import ConfigurationError, StoreExists, StoreNotSetUp, StoreUnavailable
+from ..record import Record
+from .SQLSessionStore import COLUMNS, SQLSessionStore
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}(\.[A-Za-z_][A-Za-z0-9_]{0,62})?").fullmatch
+_BATCH = 1000  # rows that a sweep deletes in one transaction
+
+
+class ServerSQLSessionStore(SQLSessionStore):
+    """Base of the SQL stores on a server.
+
+    `conn` is a DB-API connection of its own, with no transaction open on it; it is put in autocommit, and serves one
+    request at a time. Or a function without arguments that opens one: then each thread and each process has its own,
+    one that died is replaced, and the call tried once more.
+
+    Times are ages to the server, which adds its own clock, so that the clocks of two machines never meet.
+    """
+
+    is_multiprocess_safe = True
+    is_thread_safe = True
+
+    PARAMETER = "%s"
+    GREATEST = "greatest"
+
+    # -- the dialect -------------------------------------------------------------------------------------------------
+
+    #: How the dialect quotes a name.
+    QUOTE = '"'
+    #: The server's time.
+    NOW = "now()"
+    #: CREATE TABLE and CREATE INDEX statements, for {table} and for {name}, the table's name without schema or quotes.
+    DDL: ClassVar[Sequence[str]]
+    #: DELETE up to {batch} rows for which {due}.
+    DELETE_BATCH: str
+
+    @abstractmethod
+    def _set_up_connection(self, connection: Any) -> None:
+        """Put a connection in autocommit. Raises ConfigurationError if a transaction is open on it."""
+
+    @abstractmethod
+    def _location(self, connection: Any) -> str:
+        """Return where the server is, for messages: host, port and database, and never the password."""
+
+    @abstractmethod
+    def _is_lost(self, connection: Any, error: Exception) -> bool:
+        """Tell whether an error means that the connection is of no more use."""
+
+    @abstractmethod
+    def _translate(self, error: Exception, parameters: Sequence[Any]) -> Exception:
+        """Return our error for a driver's."""
+
+    # -- connections -------------------------------------------------------------------------------------------------
+
+    def __init__(self, conn: Any, table: str | None = None, **options: Any) -> None:
+        name = "session3" if table is None else table
+        if not _NAME(name):
+            raise ConfigurationError(
+                f"a table's name is letters, digits and '_', with a schema or without; not {name!r}"
+            )
+        quoted = ".".join(f"{self.QUOTE}{part}{self.QUOTE}" for part in name.split("."))
+        super().__init__(quoted, **options)
+        self._name = name
+        self._where: str | None = getattr(conn, "location", None)
+        self._connections: PerThread[Any] | Shared[Any]
+        if hasattr(conn, "cursor"):
+            self._set_up_connection(conn)
+            self._where = self._location(conn)
+            self._connections = Shared(conn, repr(self))
+        elif callable(conn):
+            self._opener: Callable[[], Any] = conn
+            self._connections = PerThread(self._open)
+        else:
+            raise ConfigurationError(f"a DB-API connection is needed, or a function that opens one; not {conn!r}")
+
+    def __repr__(self) -> str:
+        where = "not connected yet" if self._where is None else self._where
+        return f"<{type(self).__name__} {where}, table {self._name}>"
+
+    def close(self) -> None:
+        self._connections.close()
+
+    def _open(self) -> Any:
+        try:
+            connection = self._opener()
+            self._set_up_connection(connection)
+        except ConfigurationError:
+            raise
+        except Exception as error:  # whatever the opener raises, there is no connection
+            raise StoreUnavailable(f"{self!r} can't be reached: {_one_line(error)}") from error
+        self._where = self._location(connection)
+        return connection
+
+    # -- statements --------------------------------------------------------------------------------------------------
+
+    def _query(self, sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
+        return self._run(sql, parameters)[0]
+
+    def _change(self, sql: str, parameters: Sequence[Any]) -> int:
+        return self._run(sql, parameters)[1]
+
+    def _run(self, sql: str, parameters: Sequence[Any]) -> tuple[list[tuple[Any, ...]], int]:
+        """Run a statement, once more on another connection if this one died: all our statements can be repeated."""
+        for may_repeat in (self._connections.can_reopen, False):
+            with self._connections as connection:
+                try:
+                    return self._execute(connection, sql, parameters)
+                except connection.Error as error:
+                    if self._is_lost(connection, error):
+                        self._connections.drop()
+                        if may_repeat and self._is_worth_repeating(error, parameters):
+                            continue
+                    raise self._translate(error, parameters) from error
+        raise AssertionError("unreachable")
+
+    def _execute(self, connection: Any, sql: str, parameters: Sequence[Any]) -> tuple[list[tuple[Any, ...]], int]:
+        with connection.cursor() as cursor:
+            cursor.execute(sql, parameters)
+            return (list(cursor.fetchall()) if cursor.description else []), cursor.rowcount
+
+    def _is_worth_repeating(self, error: Exception, parameters: Sequence[Any]) -> bool:
+        return True
+
+    def _unavailable(self, error: Exception) -> StoreUnavailable:
+        return StoreUnavailable(f"{self!r} can't be used: {_one_line(error)}")
+
+    def _not_set_up(self) -> StoreNotSetUp:
+        return StoreNotSetUp(f"{self!r} was never set up; run `session3 setup URL`, or call store.setup()")
+
+    # -- times: seconds from now, to and from the server -------------------------------------------------------------
+
+    def _parameters(self, record: Record) -> Sequence[Any]:
+        now = self.clock()
+        return (
+            record.payload,
+            record.revision,
+            record.created - now,
+            record.modified - now,
+            record.accessed - now,
+            None if record.expires is None else record.expires - now,
+            record.user_key,
+            record.forward,
+        )
+
+    def _record_of(self, row: Sequence[Any]) -> Record:
+        payload, revision, created, modified, accessed, expires, user_key, forward = row
+        now = self.clock()
+        return Record(
+            bytes(payload),
+            revision,
+            now + created,
+            now + modified,
+            now + accessed,
+            None if expires is None else now + expires,
+            user_key,
+            forward,
+        )
+
+    def touch(self, key: str, accessed: float, expires: float | None) -> bool:
+        now = self.clock()
+        return super().touch(key, accessed - now, None if expires is None else expires - now)
+
+    # -- setup and sweep ---------------------------------------------------------------------------------------------
+
+    def setup(self, *, overwrite: bool = False) -> None:
+        if not overwrite and self._has_table():
+            if self._query(f"SELECT 1 FROM {self._table} WHERE {self._live()} LIMIT 1", ()):
+                raise StoreExists(f"{self!r} holds sessions; setup(overwrite=True) deletes them")
+            return
+        if overwrite:
+            self._change(f"DROP TABLE IF EXISTS {self._table}", ())
+        for statement in self.DDL:
+            self._create(statement.format(table=self._table, name=self._name.split(".")[-1]))
+
+    def clear(self) -> None:
+        self._change(f"DELETE FROM {self._table}", ())
+
+    def sweep(self, unused_for: float | None) -> tuple[int, int]:
+        if unused_for is None:
+            due, parameters = f"expires <= {self.NOW}", ()
+        else:
+            past = self.TIME_PARAMETER
+            due, parameters = f"accessed < {past} AND modified < {past}", (-unused_for, -unused_for)  # type: ignore[assignment]
+        delete = self.DELETE_BATCH.format(table=self._table, due=due, batch=_BATCH)
+        deleted = 0
+        while count := self._change(delete, parameters):
+            deleted += count
+        return deleted, self._query(f"SELECT count(*) FROM {self._table} WHERE {self._live()}", ())[0][0]
+
+    def _live(self) -> str:
+        return f"forward IS NULL AND (expires IS NULL OR expires > {self.NOW})"
+
+    def _has_table(self) -> bool:
+        """Tell whether our table is there. Raises StoreNotSetUp, naming the columns, if it is of another shape."""
+        try:
+            with self._connections as connection, connection.cursor() as cursor:
+                cursor.execute(f"SELECT * FROM {self._table} WHERE 1 = 0")
+                found = {column[0] for column in cursor.description}
+        except StoreUnavailable:
+            raise
+        except Exception as error:
+            translated = self._translate(error, ())
+            if isinstance(translated, StoreNotSetUp):
+                return False
+            raise translated from error
+        differing = found.symmetric_difference({"id", *COLUMNS})
+        if differing:
+            names = ", ".join(sorted(differing))
+            raise StoreNotSetUp(f"{self!r} is a table of another shape, it differs in: {names}; choose another table")
+        return True
+
+    def _create(self, statement: str) -> None:
+        self._change(statement, ())
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

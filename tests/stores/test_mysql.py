@@ -1,0 +1,179 @@
+"""MySQLSessionStore over PyMySQL; a part of the contract over mysqlclient, too."""
+
+import itertools
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from session3.store.MySQLSessionStore import MySQLSessionStore
+
+from ..contract import (
+    CrashContract,
+    IterationContract,
+    ProcessContract,
+    RecordContract,
+    SealContract,
+    SetupContract,
+    SweepContract,
+    ThreadContract,
+    stored,
+)
+from ..mariadb_server import MARIADBD, MariaDBServer
+from ..server_contract import RestartContract, ServerSQLContract, refused
+from .conftest import ServerClock
+
+pymysql = pytest.importorskip("pymysql", reason="needs PyMySQL: pip install 'session3[mysql]'")
+
+_tables = itertools.count()
+
+
+@pytest.fixture
+def connect(mariadb: Any) -> Any:
+    return lambda: pymysql.connect(**mariadb.settings)
+
+
+@pytest.fixture
+def table() -> str:
+    return f"sessions_{next(_tables)}"
+
+
+@pytest.fixture
+def clock() -> ServerClock:
+    return ServerClock(time.time())
+
+
+@pytest.fixture
+def make_store(connect: Any, table: str, clock: ServerClock) -> Iterator[Any]:
+    stores = []
+
+    def make(**options: Any) -> MySQLSessionStore:
+        stores.append(MySQLSessionStore(connect, table, clock=clock, **options))
+        return stores[-1]
+
+    first = make()
+    first.setup(overwrite=True)
+    columns = ("created", "modified", "accessed", "expires")
+    aged = ", ".join(f"{column} = {column} - INTERVAL %s SECOND" for column in columns)
+    clock.age_records = lambda seconds: first._change(f"UPDATE {table} SET {aged}", (seconds,) * 4)
+    yield make
+    first._change(f"DROP TABLE IF EXISTS {table}", ())
+    for store in stores:
+        store.close()
+
+
+@pytest.fixture
+def store(make_store: Any) -> Any:
+    return make_store()
+
+
+@pytest.fixture
+def store_url(mariadb: Any, table: str) -> str:
+    return f"{mariadb.url}?table={table}"
+
+
+@pytest.fixture
+def store_class() -> Any:
+    return MySQLSessionStore
+
+
+@pytest.fixture
+def unreachable_url() -> str:
+    return "mysql://session3:open%20sesame@127.0.0.1:9/shop"
+
+
+@pytest.fixture
+def close_connections(connect: Any) -> Iterator[Any]:
+    connection = connect()
+
+    def close() -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT id FROM information_schema.processlist WHERE user = 'session3' AND id <> connection_id()"
+            )
+            for (id,) in cursor.fetchall():
+                cursor.execute(f"KILL HARD CONNECTION {id}")
+
+    yield close
+    connection.close()
+
+
+@pytest.fixture
+def count_statements(connect: Any) -> Iterator[Any]:
+    connection = connect()
+    cursor = connection.cursor()
+
+    def questions() -> int:
+        cursor.execute("SHOW GLOBAL STATUS LIKE 'Questions'")
+        return int(cursor.fetchone()[1])
+
+    def count(act: Any) -> int:
+        before = questions()
+        act()
+        return questions() - before - 1  # the second SHOW counts, too
+
+    yield count
+    connection.close()
+
+
+class TestMySQLSessionStore(
+    RecordContract, IterationContract, SweepContract, SetupContract, ThreadContract, ProcessContract, CrashContract
+):
+    pass
+
+
+class TestSealedMySQLSessionStore(SealContract):
+    pass
+
+
+class TestMySQLServer(ServerSQLContract):
+    pass
+
+
+class TestMySQLClient(IterationContract, SweepContract, SetupContract, ThreadContract, ServerSQLContract):
+    @pytest.fixture
+    def connect(self, mariadb: Any) -> Any:
+        driver = pytest.importorskip("MySQLdb", reason="needs mysqlclient: pip install mysqlclient")
+        return lambda: driver.connect(**mariadb.settings)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[MariaDBServer]:
+    if MARIADBD is None:
+        pytest.skip("needs MariaDB: apt-get install mariadb-server")
+    with MariaDBServer() as server:
+        yield server
+
+
+class TestRestart(RestartContract):
+    @pytest.fixture
+    def own_store(self, server: MariaDBServer) -> Iterator[MySQLSessionStore]:
+        with MySQLSessionStore(lambda: pymysql.connect(**server.settings), "restarted") as store:
+            store.setup(overwrite=True)
+            yield store
+
+
+def test_a_table_in_another_database(connect: Any) -> None:
+    with MySQLSessionStore(connect, "visits.of_shop") as store:
+        store._change("CREATE DATABASE IF NOT EXISTS visits", ())
+        store.setup(overwrite=True)
+        assert store.load_session("missing-session") is None
+        store._change("DROP DATABASE visits", ())
+
+
+@pytest.mark.parametrize("size", [9_000_000, 20_000_000])  # escaping makes the first too large, too
+def test_a_payload_over_the_packet_size_is_refused_with_both_sizes(store: Any, size: int) -> None:
+    assert f"{size:,}"[:2] in refused(store, size) and "16,777,216" in refused(store, size)
+
+
+def test_a_lax_server_cuts_nothing(connect: Any, table: str, store: Any) -> None:
+    def lax() -> Any:
+        connection = connect()
+        with connection.cursor() as cursor:
+            cursor.execute("SET SESSION sql_mode = ''")
+        return connection
+
+    with MySQLSessionStore(lax, table) as cutting:
+        session = stored(cutting, data={"blob": bytes(70_000)})
+        assert len(cutting.load_session(session.id)["blob"]) == 70_000

@@ -1,0 +1,202 @@
+"""PostgresSessionStore over psycopg2; a part of the contract over psycopg 3, too."""
+
+import itertools
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from session3.store.PostgresSessionStore import PostgresSessionStore
+
+from ..contract import (
+    CrashContract,
+    IterationContract,
+    ProcessContract,
+    RecordContract,
+    SealContract,
+    SetupContract,
+    SweepContract,
+    ThreadContract,
+    run_threads,
+    stored,
+)
+from ..postgres_server import INITDB, PGBOUNCER, PgBouncer, PostgresServer
+from ..server_contract import RestartContract, ServerSQLContract
+from .conftest import ServerClock
+
+psycopg2 = pytest.importorskip("psycopg2", reason="needs psycopg2: pip install 'session3[postgres]'")
+
+_tables = itertools.count()
+
+
+@pytest.fixture
+def connect(postgres: Any) -> Any:
+    return lambda: psycopg2.connect(**postgres.settings)
+
+
+@pytest.fixture
+def table() -> str:
+    return f"sessions_{next(_tables)}"
+
+
+@pytest.fixture
+def clock() -> ServerClock:
+    return ServerClock(time.time())
+
+
+@pytest.fixture
+def make_store(connect: Any, table: str, clock: ServerClock) -> Iterator[Any]:
+    stores = []
+
+    def make(**options: Any) -> PostgresSessionStore:
+        stores.append(PostgresSessionStore(connect, table, clock=clock, **options))
+        return stores[-1]
+
+    first = make()
+    first.setup(overwrite=True)
+    columns = ("created", "modified", "accessed", "expires")
+    aged = ", ".join(f"{column} = {column} - %s * interval '1 second'" for column in columns)
+    clock.age_records = lambda seconds: first._change(f"UPDATE {table} SET {aged}", (seconds,) * 4)
+    yield make
+    first._change(f"DROP TABLE IF EXISTS {table}", ())
+    for store in stores:
+        store.close()
+
+
+@pytest.fixture
+def store(make_store: Any) -> Any:
+    return make_store()
+
+
+@pytest.fixture
+def store_url(postgres: Any, table: str) -> str:
+    return f"{postgres.url}?table={table}"
+
+
+@pytest.fixture
+def store_class() -> Any:
+    return PostgresSessionStore
+
+
+@pytest.fixture
+def unreachable_url() -> str:
+    return "postgresql://session3:open%20sesame@127.0.0.1:9/shop"
+
+
+@pytest.fixture
+def close_connections(connect: Any) -> Iterator[Any]:
+    connection = connect()
+    connection.autocommit = True
+
+    def close() -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+                " WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'"
+            )
+
+    yield close
+    connection.close()
+
+
+@pytest.fixture
+def count_statements(connect: Any) -> Iterator[Any]:
+    connection = connect()
+    connection.autocommit = True
+    cursor = connection.cursor()
+    cursor.execute("CREATE EXTENSION IF NOT EXISTS pg_stat_statements")
+
+    def count(act: Any) -> int:
+        cursor.execute("SELECT pg_stat_statements_reset()")
+        act()
+        cursor.execute(
+            "SELECT coalesce(sum(calls), 0) FROM pg_stat_statements WHERE query NOT LIKE '%pg_stat_statements%'"
+        )
+        return int(cursor.fetchone()[0])
+
+    yield count
+    connection.close()
+
+
+class TestPostgresSessionStore(
+    RecordContract, IterationContract, SweepContract, SetupContract, ThreadContract, ProcessContract, CrashContract
+):
+    pass
+
+
+class TestSealedPostgresSessionStore(SealContract):
+    pass
+
+
+class TestPostgresServer(ServerSQLContract):
+    pass
+
+
+class TestPsycopg3(IterationContract, SweepContract, SetupContract, ThreadContract, ServerSQLContract):
+    @pytest.fixture
+    def connect(self, postgres: Any) -> Any:
+        psycopg = pytest.importorskip("psycopg", reason="needs psycopg 3: pip install 'psycopg[binary]'")
+        return lambda: psycopg.connect(**postgres.settings)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[PostgresServer]:
+    if INITDB is None:
+        pytest.skip("needs PostgreSQL: apt-get install postgresql")
+    with PostgresServer() as server:
+        yield server
+
+
+class TestRestart(RestartContract):
+    @pytest.fixture
+    def own_store(self, server: PostgresServer) -> Iterator[PostgresSessionStore]:
+        with PostgresSessionStore(lambda: psycopg2.connect(**server.settings), "restarted") as store:
+            store.setup(overwrite=True)
+            yield store
+
+
+class TestPreparedStatements:
+    def test_what_the_server_forgot_is_prepared_again(self, store: Any) -> None:
+        session = stored(store, data={"n": 0})
+        for n in range(1, 4):
+            with store._connections as connection, connection.cursor() as cursor:
+                cursor.execute("DISCARD ALL")
+            loaded = store.load_session(session.id)
+            loaded["n"] = n
+            store.save_session(loaded)
+        assert store.load_session(session.id)["n"] == 3
+
+    def test_a_column_that_got_another_type_is_read_again(self, store: Any) -> None:
+        session = stored(store)
+        store.load_session(session.id)
+        store._change(f"ALTER TABLE {store._name} ALTER user_key TYPE varchar(200)", ())
+        assert store.load_session(session.id).user == "alice"
+
+    def test_behind_a_pooler_all_goes_on(self, postgres: Any, store: Any, table: str) -> None:
+        if PGBOUNCER is None:
+            pytest.skip("needs PgBouncer: apt-get install pgbouncer")
+        session = stored(store)
+        with (
+            PgBouncer(postgres) as pooler,
+            PostgresSessionStore(lambda: psycopg2.connect(**pooler.settings), table) as pooled,
+        ):
+
+            def add(name: str) -> None:
+                for n in range(50):
+                    loaded = pooled.load_session(session.id)
+                    loaded[f"{name}{n}"] = n
+                    pooled.save_session(loaded)
+
+            run_threads(add, "abcd")
+        assert len(store.load_session(session.id)) == 200
+
+
+def test_a_table_in_a_schema(connect: Any) -> None:
+    with PostgresSessionStore(connect, "shop.visits") as store:
+        store._change("CREATE SCHEMA IF NOT EXISTS shop", ())
+        store.setup(overwrite=True)
+        session = store.load_session("missing-session", None)
+        assert session is None
+        assert store._query("SELECT to_regclass('shop.visits')::text", ()) == [("shop.visits",)]
+        store._change("DROP SCHEMA shop CASCADE", ())
