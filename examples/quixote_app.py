@@ -12,6 +12,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from functools import wraps
 from http.server import ThreadingHTTPServer
 from typing import Any
@@ -147,6 +148,10 @@ class Handler(HTTPRequestHandler):  # type: ignore[misc]
     """Each connection has a thread, since browsers open some that stay silent; Quixote takes one request at a time."""
 
     turn = threading.Lock()
+
+    def handle(self) -> None:
+        with suppress(ConnectionError):  # and they drop such connections without a word
+            super().handle()
 
     def process(self, env: dict[str, Any], include_body: bool = True) -> None:
         with self.turn:

@@ -168,6 +168,13 @@ install_from_source() {
     quietly env CC=true LDSHARED=true "$VENV/bin/python" -m pip install -q --no-cache-dir --use-pep517 "${needed[@]}"
 }
 
+# Drivers that the tests take where they compile.
+install_for_tests() {
+    if ! { can_compile && quietly pip install -q "$@"; }; then
+        say "did not compile, so what needs it is skipped: pip install $*"
+    fi
+}
+
 # What an installation was made of: when this changes, it is made again.
 recipe() { cksum setup.cfg setup.py pyproject.toml scripts/bootstrap.sh && pwd && echo "$PYTHON"; }
 
@@ -184,6 +191,7 @@ venv() {
         *) install_from_source quixote durus ;;
     esac
     quietly pip install -q -e ".[$extra]"
+    if [ "$extra" = dev ]; then install_for_tests mysqlclient; fi
     recipe >"$stamp"
 }
 

@@ -45,11 +45,16 @@ class DemoServer:
         output, errors = self.process.communicate(timeout=PATIENCE)
         assert (self.process.returncode, output, errors) == (0, "", ""), errors or output
 
+    def end(self) -> str:
+        """Kill it; return what it had to complain of."""
+        self.process.kill()
+        return self.process.communicate()[1]
+
     def __enter__(self) -> "DemoServer":
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *exception: object) -> None:
         if kind is None and self.process.poll() is None:
             self.stop()
-        self.process.kill()
-        self.process.communicate()
+        if self.process.poll() is None:
+            self.end()

@@ -6,6 +6,7 @@ import pickle
 import re
 import signal
 import socket
+import struct
 import subprocess
 from collections.abc import Iterator
 from http.cookiejar import CookieJar
@@ -298,6 +299,13 @@ def test_a_connection_that_stays_silent_holds_up_nobody(shop: DemoServer) -> Non
     with socket.create_connection(("127.0.0.1", shop.port)):
         assert Browser(shop).log_in("alice").user == "alice"
         shop.stop()
+
+
+def test_a_connection_that_is_dropped_is_no_error(shop: DemoServer) -> None:
+    with socket.create_connection(("127.0.0.1", shop.port)) as dropped:
+        dropped.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # close with a reset
+    assert Browser(shop).log_in("alice").user == "alice"
+    shop.stop()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
