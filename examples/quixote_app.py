@@ -37,11 +37,15 @@ h1, h2, p, ul { margin: 0 0 .75rem; line-height: 1.3; }
 h2 { font-size: 1.15rem; }
 ul { padding: 0; list-style: none; }
 section { margin: 1rem 0; padding: 1rem 1.25rem; border: 1px solid var(--line); border-radius: .75rem; }
+section > :last-child { margin-bottom: 0; }
 form, li { display: flex; flex-wrap: wrap; gap: .5rem .75rem; align-items: center; justify-content: space-between; }
-li { min-height: 3.25rem; border-bottom: 1px solid var(--line); }
+li { flex-wrap: nowrap; min-height: 3.5rem; padding: .5rem 0; overflow-wrap: anywhere; }
+li form { flex: none; }
+li + li { border-top: 1px solid var(--line); }
+small { display: block; opacity: .8; }
 input { flex: 1 1 10rem; min-width: 0; }
 input, button, .button { padding: .4rem .9rem; border: 1px solid #888; border-radius: .5rem; font: inherit; }
-button, .button { border-color: var(--accent); background: var(--accent); color: #fff; text-decoration: none; }
+button, .button { display: inline-block; border-color: var(--accent); background: var(--accent); color: #fff; text-decoration: none; }
 :focus-visible { outline: 3px solid #f90; outline-offset: 2px; }
 """)
 
@@ -139,8 +143,8 @@ def live_sessions() -> Any:
     for id, session in latest:
         handle, minutes = short_hash(id), session.get_access_age() // 60
         button = form("end", "End", htmltext('<input type="hidden" name="handle" value="%s">') % handle)
-        row = htmltext("<li><span><strong>%s</strong> %s, used %.0f min ago</span> %s</li>")
-        rows.append(row % (session.user or "guest", handle, minutes, "you" if id == get_session().id else button))
+        row = htmltext("<li><span>%s <small>%s, idle for %.0f min</small></span> %s</li>")
+        rows.append(row % (session.user or "Guest", handle, minutes, "You" if id == get_session().id else button))
     return htmltext("<ul>%s</ul>") % htmltext("\n").join(rows)
 
 

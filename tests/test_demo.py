@@ -285,7 +285,7 @@ def test_the_page_escapes_what_users_type_and_shows_nobodys_id(shop: DemoServer)
     mallory.post("/add", item="<img src=x>")
     assert mallory.user == "&lt;script&gt;&quot;&amp;"
     assert "<li>&lt;img src=x&gt;</li>" in mallory.page
-    assert "<strong>&lt;script&gt;&quot;&amp;</strong>" in alice.get()
+    assert "<li><span>&lt;script&gt;&quot;&amp; <small>" in alice.get()
     for browser in (alice, mallory):
         assert "<script" not in browser.page and "<img" not in browser.page
         for id in (alice.id, mallory.id):
