@@ -86,7 +86,8 @@ def main() -> None:
     ask(application, "/look", "192.0.2.1")
     cookie = ask(application, "/login", "192.0.2.1")
     ask(application, "/", "192.0.2.99", cookie)
-    ask(application, "/", "198.51.100.7", cookie)
+    elsewhere = ask(application, "/login", "198.51.100.7", cookie)
+    ask(application, "/", "198.51.100.7", elsewhere)
     ask(application, "/", "192.0.2.1", cookie)
 
 

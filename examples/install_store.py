@@ -24,9 +24,9 @@ def main() -> None:
             store.setup(overwrite=options.overwrite)
             print(f"{store!r} is ready.")
     except StoreExists:
-        sys.exit(f"{options.url} holds sessions; nothing was changed. --overwrite deletes them.")
+        sys.exit("The store holds sessions; nothing was changed. --overwrite deletes them.")
     except SessionError as error:
-        sys.exit(f"{options.url}: {error}")
+        sys.exit(str(error))  # the URL is not in it: it may hold a password
 
 
 if __name__ == "__main__":

@@ -180,7 +180,7 @@ def main() -> None:
     except KeyboardInterrupt:
         pass
     except SessionError as error:
-        sys.exit(f"--store {options.store}: {error}")
+        sys.exit(f"--store: {error}")  # without the URL, which may hold a password
     except OSError as error:
         sys.exit(f"Port {options.port}: {error.strerror}. Choose another: make demo PORT={options.port + 1}")
 

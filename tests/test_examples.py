@@ -97,8 +97,10 @@ def test_the_custom_manager_example_runs(tmp_path: Path) -> None:
     assert (status, errors) == (0, "")
     blocks = [block.splitlines() for block in output.split("\n/")]
     assert [block[-1].strip() for block in blocks] == [
-        "Tea is fine today.", "Welcome.  (and a cookie)", "Hello, alice.", "Hello, stranger.", "Hello, alice.",
+        "Tea is fine today.", "Welcome.  (and a cookie)", "Hello, alice.",
+        "Welcome.  (and a cookie)", "Hello, alice.", "Hello, alice.",
     ]  # fmt: skip
+    assert output.count("refused") == 1
     assert "(user alice) from 198.51.100.7" in output
 
 
@@ -116,7 +118,7 @@ def test_the_install_example_sets_up_a_store_once(scheme: str, tmp_path: Path) -
         store.save_session(DictSession("example1"))
         status, output, errors = run("install_store.py", url, folder=tmp_path)
         assert (status, output) == (1, "")
-        assert errors == f"{url} holds sessions; nothing was changed. --overwrite deletes them.\n"
+        assert errors == "The store holds sessions; nothing was changed. --overwrite deletes them.\n"
         assert store.has_session("example1")
         status, output, errors = run("install_store.py", "--overwrite", url, folder=tmp_path)
         assert (status, errors) == (0, "")
@@ -125,10 +127,15 @@ def test_the_install_example_sets_up_a_store_once(scheme: str, tmp_path: Path) -
 
 @pytest.mark.parametrize(
     ("url", "message"),
-    [("nosuch://here", "unknown scheme 'nosuch'"), ("sqlite:////dev/null/sessions.db", "/dev/null/sessions.db")],
+    [
+        ("nosuch://shop:secret@here", "unknown scheme 'nosuch'"),
+        ("sqlite:////dev/null/sessions.db", "/dev/null/sessions.db"),
+        ("postgresql://shop:secret@127.0.0.1:9/shop", "127.0.0.1:9/shop"),
+    ],
 )
 def test_the_install_example_says_what_is_wrong(url: str, message: str, tmp_path: Path) -> None:
     status, output, errors = run("install_store.py", url, folder=tmp_path)
     assert (status, output) == (1, "")
-    assert errors.startswith(f"{url}: ") and message in errors
+    assert message in errors
     assert errors.count("\n") == 1
+    assert "secret" not in errors
