@@ -45,7 +45,8 @@ li + li { border-top: 1px solid var(--line); }
 small { display: block; opacity: .8; }
 input { flex: 1 1 10rem; min-width: 0; }
 input, button, .button { padding: .4rem .9rem; border: 1px solid #888; border-radius: .5rem; font: inherit; }
-button, .button { display: inline-block; border-color: var(--accent); background: var(--accent); color: #fff; text-decoration: none; }
+button, .button { border-color: var(--accent); background: var(--accent); color: #fff; }
+.button { display: inline-block; text-decoration: none; }
 :focus-visible { outline: 3px solid #f90; outline-offset: 2px; }
 """)
 
@@ -168,6 +169,8 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=8080)
     parser.add_argument("--store", metavar="URL", default="sqlite:///./session3-demo.db", help="default: %(default)s")
     options = parser.parse_args()
+    if not 0 <= options.port <= 65535:
+        parser.error("a port is a number up to 65535")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does
     try:
         with (

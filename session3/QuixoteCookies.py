@@ -24,7 +24,9 @@ class QuixoteCookies(SessionMapping):
         from quixote import get_publisher
 
         id = self._get_session_id(get_publisher().config)
-        return id is not None and (not must_exist or self.has_session(id))
+        if id is None or not must_exist:
+            return id is not None
+        return self.store.accepts_cookie(id) and self.has_session(id)
 
     def set_session_cookie(self, session_id: str, **attributes: Any) -> str:
         """Set the session cookie, with these attributes besides the options' own; return its name.

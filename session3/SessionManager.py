@@ -9,32 +9,29 @@
 >>> manager.begin(cookie.value).session["cart"]
 ['tea']
 
-`begin`, `finish` and `abort` know no framework; Quixote's hooks are in the base class QuixoteHooks. A manager holds no
+`begin`, `finish` and `abort` know no framework; how a request ends is in the base
+class SessionKeeper, and Quixote's hooks are in QuixoteHooks. A manager holds no
 state of a request, and is as safe for threads and processes as its store.
 """
 
-import logging
-import math
+import contextlib
+import copy
 from contextvars import ContextVar
 from typing import Any
 
 from . import ids
-from .cookies import REVOKE, CookieChange, CookieOptions
-from .errors import ConfigurationError, SessionConflict, SessionDeleted
-from .QuixoteHooks import QuixoteHooks
+from .cookies import CookieChange, CookieOptions
+from .errors import ConfigurationError, SessionDeleted
 from .Session import Session
+from .SessionKeeper import SessionKeeper
 from .store.SessionStore import SessionStore
 from .Visit import Visit
-
-log = logging.getLogger("session3")
-
-_MAX_IDS = 10  # ids to try for a new session; one more than one is already a broken random source or store
 
 #: The visit that `get_session` serves while `begin` runs; a context variable, since the manager holds no request.
 _beginning: ContextVar[Visit | None] = ContextVar("session3_beginning", default=None)
 
 
-class SessionManager(QuixoteHooks):
+class SessionManager(SessionKeeper):
     """Policy of a site's sessions. Subclass it and override what should be otherwise; overrides are honoured.
 
     `idle_timeout` (seconds): a session ends when it was not used for so long. `absolute_timeout` (seconds): a session
@@ -91,13 +88,14 @@ class SessionManager(QuixoteHooks):
         finally:
             _beginning.reset(token)
         visit.session = session
-        if session.id is None:
-            self._introduce(session, visit)
-        else:
+        if session is visit.loaded or session._snapshot is not None:
             visit.loaded = session
             visit.user_key = session.get_user_key()
             visit.expires = session._expires
             visit.tokens = session._tokens()
+        else:
+            visit.loaded = None
+            self._introduce(session, visit)
         return visit
 
     def finish(self, visit: Visit) -> CookieChange | None:
@@ -112,10 +110,12 @@ class SessionManager(QuixoteHooks):
         try:
             change = self._settle(visit)
         except SessionDeleted:
+            self._refuse_second_post(visit)
             change = None  # deleted while we worked: the page goes out, and the browser may hold a newer cookie
         # Last: had the new session failed to be saved, the request would have failed, and nobody been logged out.
         for session in visit.ended:
-            self.store.delete_session(session)
+            if session.id is not None:
+                self.store.delete_session(session)
         self.commit_changes(visit.session)
         return change or visit.asked
 
@@ -129,7 +129,7 @@ class SessionManager(QuixoteHooks):
     def get_session(self) -> Session:
         """Return the session of the request that begins: the one that its cookie names, or a new one."""
         visit = _beginning.get() or self._visit_of_request()
-        session = self._load(visit.cookie_value)
+        visit.loaded = session = self._load(visit.cookie_value)
         if session is None:
             session = self._create_session()
         session._set_access_time(self._resolution())
@@ -141,10 +141,15 @@ class SessionManager(QuixoteHooks):
         session: Session | None = self.get(cookie_value)
         if session is None:
             return None
-        session._clock = self.store.clock
         # The timeouts may be stricter now than they were when the record was written.
-        deadline = self._deadline(session)
-        return None if deadline is not None and deadline <= self.store.clock() else session
+        deadline = self._deadline(session, session.get_access_time())
+        if deadline is not None and deadline <= self.store.clock():
+            return None
+        if session._snapshot is None:
+            session = _private_copy(session)
+            session._expires = deadline
+        session._clock = self.store.clock
+        return session
 
     def _introduce(self, session: Session, visit: Visit) -> None:
         """Tell a new session what only the manager knows, whoever made it."""
@@ -166,92 +171,13 @@ class SessionManager(QuixoteHooks):
         """Tell whether a session is worth keeping; by default, whether it has info."""
         return bool(session.has_info())
 
-    # -- how a request ends ------------------------------------------------------------------------------------------
 
-    def _settle(self, visit: Visit) -> CookieChange | None:
-        session = visit.session
-        if session is None:
-            return REVOKE if visit.ended else None
-        while not self._is_worth_keeping(session):
-            if session is not visit.loaded:
-                return REVOKE if visit.ended else None
-            if not session.is_dirty():
-                return None
-            if self.store.discard_session(session):
-                return REVOKE
-            # Another request changed it meanwhile; its changes are in the session now, so ask again.
-        return self._keep(visit, session)
+def _private_copy(session: Session) -> Session:
+    """Return a copy for one request of a session whose store may keep, and share, the object itself.
 
-    def _is_worth_keeping(self, session: Session) -> bool:
-        answer: Any = self.maintain_session(session)
-        # An override written for Quixote's own manager calls the base and returns nothing.
-        return bool(session.has_info() if answer is None else answer)
-
-    def _keep(self, visit: Visit, session: Session) -> CookieChange | None:
-        session._expires = self._deadline(session)
-        if session.id is None:
-            if self._was_rotated_away(visit, session):
-                return None
-            self._create(session)
-        elif session is visit.loaded and self._is_to_rotate(visit, session):
-            self._rotate(visit, session)
-        else:
-            self.store.save_session(session)
-        return self._cookie_for(visit, session)
-
-    def _create(self, session: Session) -> None:
-        for _ in range(_MAX_IDS):
-            session.id = self._make_session_id()
-            if self.store.create_session(session):
-                return
-        raise SessionConflict(f"{self.store!r}: {_MAX_IDS} new ids were all taken")
-
-    def _cookie_for(self, visit: Visit, session: Session) -> CookieChange | None:
-        if session.id == visit.cookie_value and session._expires == visit.expires:
-            return None
-        if session._expires is None:
-            return CookieChange(session.id)
-        return CookieChange(session.id, max(0, math.ceil(session._expires - self.store.clock())))
-
-    # -- times -------------------------------------------------------------------------------------------------------
-
-    def _resolution(self) -> float:
-        if self.idle_timeout is None:
-            return self.ACCESS_TIME_RESOLUTION
-        return min(self.ACCESS_TIME_RESOLUTION, self.idle_timeout / 20)
-
-    def _deadline(self, session: Session) -> float | None:
-        """Return when a session expires, by its timeouts; without any, by what its record says."""
-        deadlines = []
-        if self.idle_timeout is not None:
-            deadlines.append(session.get_access_time() + self.idle_timeout)
-        if self.absolute_timeout is not None:
-            deadlines.append(session.get_creation_time() + self.absolute_timeout)
-        return min(deadlines, default=session._expires)
-
-    # -- rotation ----------------------------------------------------------------------------------------------------
-
-    def _is_to_rotate(self, visit: Visit, session: Session) -> bool:
-        return visit.cycle or (self.rotate_on_login and self._user_changed(visit, session))
-
-    @staticmethod
-    def _user_changed(visit: Visit, session: Session) -> bool:
-        return session.get_user_key() != visit.user_key
-
-    def _rotate(self, visit: Visit, session: Session) -> None:
-        user_changed = self._user_changed(visit, session)
-        if user_changed:
-            # Who planted or stole the old id has seen its tokens too.
-            session._forget_tokens(visit.tokens)
-        for _ in range(_MAX_IDS):
-            if self.store.move_session(session, self._make_session_id(), None if user_changed else visit.grace):
-                return
-        raise SessionConflict(f"{self.store!r}: {_MAX_IDS} new ids were all taken")
-
-    def _was_rotated_away(self, visit: Visit, session: Session) -> bool:
-        # The browser is about to hold the cookie that another request's login set; a session without a user must not
-        # take its place.
-        value = visit.cookie_value
-        if value is None or session.get_user_key() is not None or not self.store.accepts_cookie(value):
-            return False
-        return self.store.was_rotated(value)
+    Otherwise a request that fails would leave its changes, and one that began before a login would hold the session of
+    the user who logged in. What can't be copied deeply is shared below its attributes.
+    """
+    with contextlib.suppress(Exception):
+        return copy.deepcopy(session)
+    return copy.copy(session)

@@ -5,9 +5,9 @@ the server, or drop its locks on a file.
 """
 
 import contextlib
+import itertools
 import os
 import threading
-import weakref
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
@@ -15,26 +15,27 @@ from .errors import StoreUnavailable
 
 C = TypeVar("C")
 
-#: Connections that came over a fork. They are kept, since freeing one would close it.
-_inherited: list[Any] = []
+#: Open connections by the number of their Held. A Held that is garbage is finalized before what is in here, so that no
+#: connection complains of not having been closed.
+_open: dict[int, Any] = {}
+_numbers = itertools.count()
 
 
 class Held(Generic[C]):
-    """A connection, and the process that opened it; closed when nobody holds it any more."""
+    """A connection, with the process that opened it; closed when nobody holds it any more."""
 
-    def __init__(self, connection: C) -> None:
+    def __init__(self, connection: C, token: object = None) -> None:
         self.connection = connection
+        self.token = token
         self._pid = os.getpid()
-        self._is_open = True
+        self._number = next(_numbers)
+        _open[self._number] = connection
 
     def is_foreign(self) -> bool:
         return self._pid != os.getpid()
 
     def close(self) -> None:
-        if self.is_foreign():
-            _inherited.append(self.connection)
-        elif self._is_open:
-            self._is_open = False
+        if not self.is_foreign() and _open.pop(self._number, None) is not None:
             # A connection that is broken may fail to close, which is as good.
             with contextlib.suppress(Exception):
                 self.connection.close()  # type: ignore[attr-defined]
@@ -46,6 +47,9 @@ class Held(Generic[C]):
 class PerThread(Generic[C]):
     """Opens a connection for each thread of each process, when it is first asked for one.
 
+    `token` tells what the connection leads to; when its answer changes, as where a file was replaced, another
+    connection is opened.
+
     >>> import sqlite3
     >>> connections = PerThread(lambda: sqlite3.connect(":memory:"))
     >>> with connections as connection:
@@ -56,18 +60,17 @@ class PerThread(Generic[C]):
 
     can_reopen = True
 
-    def __init__(self, open: Callable[[], C]) -> None:
+    def __init__(self, open: Callable[[], C], token: Callable[[], object] = lambda: None) -> None:
         self._open = open
+        self._token = token
         self._local = threading.local()
-        self._all: weakref.WeakSet[Held[C]] = weakref.WeakSet()
-        self._lock = threading.Lock()
+        self._generation = 0  # of connections; those of an earlier one are closed by the threads that have them
 
     def __enter__(self) -> C:
         held: Held[C] | None = getattr(self._local, "held", None)
-        if held is None or held.is_foreign():
-            held = self._local.held = Held(self._open())
-            with self._lock:
-                self._all.add(held)
+        token = self._generation, self._token()
+        if held is None or held.token != token or held.is_foreign():
+            held = self._local.held = Held(self._open(), token)
         return held.connection
 
     def __exit__(self, *exception: object) -> None:
@@ -78,12 +81,9 @@ class PerThread(Generic[C]):
         self._local.held = None
 
     def close(self) -> None:
-        """Close the connections of all threads; nobody should be using one."""
-        with self._lock:
-            open_now, self._all = list(self._all), weakref.WeakSet()
-            self._local = threading.local()
-        for held in open_now:
-            held.close()
+        """Close this thread's connection; those of others may be at work, and are closed by them, or as they end."""
+        self._generation += 1
+        self._local.held = None
 
 
 class Shared(Generic[C]):
@@ -98,6 +98,7 @@ class Shared(Generic[C]):
         self._lock = threading.RLock()
 
     def __enter__(self) -> C:
+        # Before the lock: another thread of the parent may have held it at the fork, and nobody is left to release it.
         if self._pid != os.getpid():
             raise StoreUnavailable(f"{self._name}: a connection can't be used in a forked process")
         self._lock.acquire()
@@ -111,3 +112,16 @@ class Shared(Generic[C]):
 
     def close(self) -> None:
         """The connection belongs to who handed it in."""
+
+
+def _never_close() -> None:
+    """Take a reference for ever to what a child inherited: even as it exits, Python would close them."""
+    if _open:
+        import ctypes
+
+        for connection in _open.values():
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_never_close)

@@ -198,12 +198,21 @@ def _head(path: str) -> bytes:
     return b""
 
 
+def exists(path: str) -> bool:
+    """Tell whether a file is there. OSError where that can't be told: no permission is no absence."""
+    try:
+        os.stat(path)
+    except FileNotFoundError:
+        return False
+    return True
+
+
 def find_old(base: str) -> tuple[str, list[str]]:
     """Return the module and the files, the telling one last, of a database of another flavour, or ("", []).
 
     `dbm.whichdb` won't do: it doesn't know the flavours that the Python at hand has no module for.
     """
-    if os.path.exists(base + ".pag"):
+    if exists(base + ".pag"):
         return "dbm.ndbm", [base + ".dir", base + ".pag"]
     berkeley, main = _head(base + ".db"), _head(base)
     if berkeley[:4] in BERKELEY or berkeley[12:] in BERKELEY:
@@ -212,7 +221,7 @@ def find_old(base: str) -> tuple[str, list[str]]:
         return "dbm.sqlite3", [base + "-wal", base + "-shm", base]
     if main[:4] in GNU:
         return "dbm.gnu", [base]
-    return "unknown" if os.path.isfile(base) else "", []
+    return "unknown" if exists(base) else "", []
 
 
 @contextmanager

@@ -35,6 +35,12 @@ class Record(NamedTuple):
             return self.is_expired(now)
         return max(self.accessed, self.modified) < now - unused_for
 
+    def touched(self, accessed: float, expires: float | None) -> "Record":
+        """Return it as a touch leaves it: an earlier access time changes nothing, and no expiry keeps the old one."""
+        if accessed < self.accessed:
+            return self
+        return self._replace(accessed=accessed, expires=self.expires if expires is None else expires)
+
     def is_session(self, now: float) -> bool:
         return self.forward is None and not self.is_expired(now)
 

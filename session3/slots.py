@@ -36,7 +36,7 @@ __all__ = [
     "writing",
 ]
 
-_MODE = 0o600
+MODE = 0o600
 _BINARY = getattr(os, "O_BINARY", 0)  # Windows would translate line ends
 #: Prefix and suffix of the temporary name beside a file; a leading dot is no file of ours.
 TEMPORARY = (".", ".new")
@@ -61,7 +61,7 @@ def create(path: str, revision: int, body: bytes) -> bool:
     data = new_file(revision, body)
     try:
         # A file without a name leaves no litter, whenever we are killed.
-        fd = os.open(os.path.dirname(path) or ".", os.O_TMPFILE | os.O_RDWR, _MODE)
+        fd = os.open(os.path.dirname(path) or ".", os.O_TMPFILE | os.O_RDWR, MODE)
     except FileNotFoundError:
         raise
     except (AttributeError, OSError):  # another platform, or a file system that can't
@@ -148,7 +148,7 @@ def _opened(path: str, flags: int = 0) -> Iterator[int | None]:
     """Open and lock the file that bears a name now; None if none does."""
     while True:
         try:
-            fd = os.open(path, os.O_RDWR | _BINARY | flags, _MODE)
+            fd = os.open(path, os.O_RDWR | _BINARY | flags, MODE)
         except FileNotFoundError:
             if flags:
                 raise  # it would have been created: the folder is missing

@@ -29,6 +29,7 @@ from .RecordStore import RecordStore
 _HEAD = struct.Struct("<ddddHH")  # created, modified, accessed, expires; lengths of user key and forward plus one
 _NOTE = struct.Struct("<dd")  # accessed, expires
 _UPSTREAM = b"\x80\x04"  # how the files of session3 3.4.1 start: a bare pickle, protocol 4
+_UPSTREAM_NAME = 11  # characters in their names
 
 
 class DirectorySessionStore(RecordStore):
@@ -77,6 +78,8 @@ class DirectorySessionStore(RecordStore):
         with slots.writing(self._path(key)) as file:
             if file is None or (revision is not None and self._revision(file) != revision):
                 return False
+            if file.slot is not None and _unpack(file.slot).forward is not None:
+                return False
             file.unlink()
             return True
 
@@ -86,8 +89,10 @@ class DirectorySessionStore(RecordStore):
             if file is None or file.slot is None:
                 return False
             current = _unpack(file.slot)
-            kept = current.expires if expires is None else expires
-            file.write_note(_NOTE.pack(max(accessed, current.accessed), pack_expires(kept)))
+            if current.forward is not None:
+                return False
+            touched = current.touched(accessed, expires)
+            file.write_note(_NOTE.pack(touched.accessed, pack_expires(touched.expires)))
             return True
 
     @unavailable_on(OSError)
@@ -112,10 +117,15 @@ class DirectorySessionStore(RecordStore):
         return deleted, left
 
     @unavailable_on(OSError)
-    def clear(self) -> None:
+    def create(self) -> None:
         self._make_folder()
+
+    @unavailable_on(OSError)
+    def clear(self) -> None:
         for key in self._keys(sweep_litter=True):
-            self.remove(key)
+            with slots.writing(self._path(key)) as file:
+                if file is not None and self._look(key) is not None:
+                    file.unlink()
 
     def _read_file(self, path: str) -> Record | None:
         try:
@@ -147,13 +157,18 @@ class DirectorySessionStore(RecordStore):
                     slots.sweep_temporary(entry.path)
 
     def _look(self, key: str) -> Record | None:
-        """Return what a sweep goes by: the record, or for a damaged file one as old as the file."""
+        """Return what a sweep goes by: the record, or for a damaged file one as old as the file; None if it is not ours.
+
+        A file that was never a session's, in a folder that was given by mistake, has hardly the mode of ours.
+        """
         record = self.read(key)
-        if record is None:
-            with contextlib.suppress(FileNotFoundError):
-                modified = os.stat(self._path(key)).st_mtime
-                return Record(b"", 0, modified, modified, modified, forward="")
-        return record
+        if record is not None:
+            return record
+        with contextlib.suppress(FileNotFoundError):
+            stat = os.stat(self._path(key))
+            if stat.st_mode & 0o777 == slots.MODE or len(key) == _UPSTREAM_NAME:
+                return Record(b"", 0, stat.st_mtime, stat.st_mtime, stat.st_mtime, forward="")
+        return None
 
     def _remove_if_due(self, key: str, now: float, unused_for: float | None) -> bool:
         with slots.writing(self._path(key)) as file:

@@ -68,7 +68,10 @@ class MySQLSessionStore(ServerSQLSessionStore):
 
     def touch(self, key: str, accessed: float, expires: float | None) -> bool:
         # A row that is as it should be already counts as not found, unless the client was told otherwise.
-        return super().touch(key, accessed, expires) or self.read(key) is not None
+        if super().touch(key, accessed, expires):
+            return True
+        record = self.read(key)
+        return record is not None and record.forward is None
 
     def _execute(self, connection: Any, sql: str, parameters: Sequence[Any]) -> tuple[list[tuple[Any, ...]], int]:
         # Over the limit the server hangs up without a word, as if it had died.

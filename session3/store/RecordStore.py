@@ -1,15 +1,16 @@
 """The contract over records: what all stores of records share.
 
-A store of records gives the eight verbs of RecordVerbs, and gets the whole contract of SessionStore.
+A store of records gives the nine verbs of RecordVerbs, and gets the whole contract of SessionStore.
 """
 
 from collections.abc import Iterator
 from typing import Any
 
 from .. import ids
-from ..errors import SessionDeleted, StoreExists
-from ..record import first_revision, next_revision
+from ..errors import SessionConflict, SessionDeleted, StoreExists
+from ..record import Record, first_revision, next_revision
 from ..Session import Session
+from ..Snapshot import Snapshot
 from .SessionRecords import MAX_TRIES, Found, SessionRecords
 from .SessionStore import SessionStore
 
@@ -34,9 +35,10 @@ class RecordStore(SessionRecords, SessionStore):
             self._overwrite(session, self._key_to_save(session.id), payload)
         elif not self.codec.is_same(payload, snapshot.payload):
             self._swap(session, snapshot, payload)
-        elif session._access_time > snapshot.accessed or session._expires != snapshot.expires:
+        elif session._access_time > snapshot.accessed:
             moved = session._expires if session._expires != snapshot.expires else None
-            self.touch(snapshot.key, session._access_time, moved)
+            if self.touch(snapshot.key, session._access_time, moved):
+                snapshot.accessed, snapshot.expires = session._access_time, session._expires
 
     def create_session(self, session: Session) -> bool:
         key = self._key_to_save(session.id)
@@ -54,23 +56,19 @@ class RecordStore(SessionRecords, SessionStore):
         return True
 
     def delete_session(self, session: Session | str) -> None:
-        if isinstance(session, str):
-            if ids.is_id(session):
-                self.remove(self._key(session))
+        snapshot = None if isinstance(session, str) else self._snapshot_of(session)
+        id = session if isinstance(session, str) else session.id
+        if isinstance(session, Session):
+            session._snapshot = None
+        if snapshot is None and not ids.is_id(id):
             return
-        snapshot = self._snapshot_of(session)
-        session._snapshot = None
-        if snapshot is None:
-            if session.id is not None:
-                self.delete_session(session.id)
-            return
-        key, id, revision = snapshot.key, snapshot.id, snapshot.revision
-        # One round trip, unless it was changed or renewed meanwhile: then the logout has to follow it.
-        while not self.remove(key, revision):
+        key = self._key(id) if snapshot is None else snapshot.key  # type: ignore[arg-type]
+        # One round trip, unless it is gone, or was renewed: then a logout has to follow it to its new id.
+        while not self.remove(key):
             found = self._find(key, id)
             if found is None:
                 return
-            key, id, revision = found.key, found.id, found.record.revision
+            key, id = found.key, found.id
 
     def iter_sessions(self) -> Iterator[tuple[str, Any]]:
         for key, record in self.scan():
@@ -82,7 +80,9 @@ class RecordStore(SessionRecords, SessionStore):
     def setup(self, *, overwrite: bool = False) -> None:
         if not overwrite and any(record.is_session(self.clock()) for _, record in self.scan()):
             raise StoreExists(f"{self!r} holds sessions; setup(overwrite=True) deletes them")
-        self.clear()
+        if overwrite:
+            self.clear()
+        self.create()
 
     def delete_old_sessions(self, minutes: float) -> tuple[int, int]:
         if minutes < 0:
@@ -107,26 +107,41 @@ class RecordStore(SessionRecords, SessionStore):
         if snapshot is None:
             return super().move_session(session, new_id, grace)
         key = self._key_to_save(new_id)
-        payload = self.codec.dump(session)
-        record = self._record(session, key, payload, first_revision())
+        record = self._record(session, key, self.codec.dump(session), first_revision())
         if not self.insert(key, record):
             return False
+        try:
+            record = self._end_old(session, snapshot, Found(key, new_id, record), grace)
+        except BaseException:
+            self.remove(key)  # nobody has the new id
+            raise
+        session.id = new_id
+        self._remember(session, new_id, key, self.codec.open(key, record.payload), record)
+        return True
+
+    def _end_old(self, session: Session, snapshot: Snapshot, new: Found, grace: float | None) -> Record:
+        """End the old record of a session that was stored under a new id; return its record there.
+
+        What changed in the old one meanwhile is merged into the new.
+        """
+        own_tokens, record = session._tokens(), new.record
         for _ in range(MAX_TRIES):
-            if self._leave_behind(snapshot, new_id, grace):
-                break
+            if self._leave_behind(snapshot, new.id, grace):
+                return record
             try:
                 snapshot = self._catch_up(session, snapshot)
             except SessionDeleted:
-                if grace is None and session.get_user_key() is not None and self._is_tombstone(snapshot.key):
-                    break  # another request logged in first, under an id of its own; this login stands too
-                self.remove(key)
+                is_login = grace is None and session.get_user_key() is not None and not session._used_tokens
+                if is_login and self._is_tombstone(snapshot.key):
+                    return record  # another request logged in first, under an id of its own; this login stands too
                 raise
+            if grace is None:
+                # Who planted the old id may be making tokens in it at this moment.
+                session._forget_tokens(session._tokens() - own_tokens)
             payload = self.codec.dump(session)
-            earlier, record = record, self._record(session, key, payload, next_revision(record.revision))
-            self.replace(key, record, earlier.revision)
-        session.id = new_id
-        self._remember(session, new_id, key, payload, record)
-        return True
+            earlier, record = record, self._record(session, new.key, payload, next_revision(record.revision))
+            self.replace(new.key, record, earlier.revision)
+        raise SessionConflict(f"{self!r}: no rotation of session {ids.short_hash(new.key)} in {MAX_TRIES} tries")
 
     def was_rotated(self, id: str) -> bool:
         return ids.is_id(id) and self._is_tombstone(self._key(id))

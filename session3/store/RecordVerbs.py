@@ -7,7 +7,7 @@ from ..record import Record
 
 
 class RecordVerbs(ABC):
-    """The eight verbs. Each is atomic for every thread and process that the store's flags promise.
+    """The nine verbs. Each is atomic for every thread and process that the store's flags promise.
 
     They raise StoreUnavailable when the store fails, and nothing else; a record that is damaged as a whole (the
     store's own format does not hold) is absent, and left to the sweep.
@@ -27,13 +27,17 @@ class RecordVerbs(ABC):
 
     @abstractmethod
     def remove(self, key: str, revision: int | None = None) -> bool:
-        """Remove the record under `key`, if its revision is this one where one is given; tell whether it was."""
+        """Remove the session under `key`, if its revision is this one where one is given; tell whether it was.
+
+        What a rotation left behind (a record with `forward`) stays, so that a logout can follow it.
+        """
 
     @abstractmethod
     def touch(self, key: str, accessed: float, expires: float | None) -> bool:
-        """Move a record's access time, and its expiry unless None; False if it is gone.
+        """Move a session's access time forward, and with it its expiry unless None; False if it is gone.
 
-        Never creates, never changes payload or revision, never writes the payload again.
+        Where the access time is later already, both stay. Never creates, never changes payload or revision, never
+        writes the payload again, and leaves what a rotation left behind alone.
         """
 
     @abstractmethod
@@ -45,5 +49,9 @@ class RecordVerbs(ABC):
         """Delete the records that are due (Record.is_due); return (deleted, sessions left). Batches; blocks nobody."""
 
     @abstractmethod
+    def create(self) -> None:
+        """Create what the store needs; what is there stays."""
+
+    @abstractmethod
     def clear(self) -> None:
-        """Delete everything, and leave the store ready for use."""
+        """Delete all records, and nothing that is somebody else's."""

@@ -54,10 +54,12 @@ class SQLSessionStore(RecordStore):
         self._insert = f"INSERT INTO {table} ({', '.join(COLUMNS)}, id) VALUES ({', '.join(values)}, {one})"
         self._insert += self.UNLESS_TAKEN
         self._update = f"UPDATE {table} SET {assignments} WHERE id = {one} AND revision = {one}"
-        self._delete = f"DELETE FROM {table} WHERE id = {one}"
+        self._delete = f"DELETE FROM {table} WHERE id = {one} AND forward IS NULL"
         self._delete_revision = f"{self._delete} AND revision = {one}"
-        later = f"accessed = {self.GREATEST}(accessed, {time})"
-        self._touch = f"UPDATE {table} SET {later}, expires = coalesce({time}, expires) WHERE id = {one}"
+        # The expiry first: MySQL works from left to right, on what it has just set.
+        expiry = f"expires = CASE WHEN accessed <= {time} THEN coalesce({time}, expires) ELSE expires END"
+        access = f"accessed = {self.GREATEST}(accessed, {time})"
+        self._touch = f"UPDATE {table} SET {expiry}, {access} WHERE id = {one} AND forward IS NULL"
         self._page = f"SELECT {columns}, id FROM {table} WHERE id > {one} ORDER BY id LIMIT {_PAGE}"
 
     # -- the verbs ---------------------------------------------------------------------------------------------------
@@ -78,7 +80,7 @@ class SQLSessionStore(RecordStore):
         return self._change(self._delete_revision, (key, revision)) == 1
 
     def touch(self, key: str, accessed: float, expires: float | None) -> bool:
-        return self._change(self._touch, (accessed, expires, key)) == 1
+        return self._change(self._touch, (accessed, expires, accessed, key)) == 1
 
     def scan(self) -> Iterator[tuple[str, Record]]:
         last = ""

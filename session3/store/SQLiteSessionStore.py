@@ -16,15 +16,17 @@ import contextlib
 import os
 import pathlib
 import sqlite3
-import threading
+import tempfile
+import time
 from collections.abc import Sequence
 from typing import Any
 
-from ..connections import PerThread, Shared
+from ..connections import Held, PerThread, Shared
 from .failures import unavailable_on
 from .SQLSessionStore import SQLSessionStore
 
 _BUSY_TIMEOUT = 10.0  # seconds to wait for another writer
+_PAUSE = 0.01  # seconds between two tries of what does not wait by itself
 _BATCH = 1000  # rows that a sweep looks at in one transaction: a writer waits a few milliseconds at most
 
 _CREATE = """
@@ -45,9 +47,12 @@ class SQLiteSessionStore(SQLSessionStore):
         in_memory = str(filename) == ":memory:"
         self.filename = ":memory:" if in_memory else os.path.abspath(filename)
         self.is_multiprocess_safe = not in_memory
-        self._connections: PerThread[sqlite3.Connection] | Shared[sqlite3.Connection] = (
-            Shared(_connect(":memory:"), repr(self)) if in_memory else PerThread(self._open)
-        )
+        self._connections: PerThread[sqlite3.Connection] | Shared[sqlite3.Connection]
+        if in_memory:
+            self._memory = Held(_connect(":memory:"))  # lives, and ends, with the store
+            self._connections = Shared(self._memory.connection, repr(self))
+        else:
+            self._connections = PerThread(self._open, self._file)
 
     def __repr__(self) -> str:
         return f"SQLiteSessionStore({self.filename!r})"
@@ -69,7 +74,7 @@ class SQLiteSessionStore(SQLSessionStore):
         except _NotThere:
             if not sql.startswith("INSERT"):
                 return 0
-        self._create()
+        self.create()
         return self._execute(sql, parameters)[1]
 
     def _execute(self, sql: str, parameters: Sequence[Any]) -> tuple[list[tuple[Any, ...]], int]:
@@ -97,22 +102,27 @@ class SQLiteSessionStore(SQLSessionStore):
         return deleted, left[0][0] if left else 0
 
     @unavailable_on(sqlite3.Error, OSError)
-    def clear(self) -> None:
-        self._create()
-        self._change(f"DELETE FROM {self._table}", ())
-
-    # -- the database ------------------------------------------------------------------------------------------------
-
-    def _open(self) -> sqlite3.Connection:
-        if not os.path.exists(self.filename):
-            raise _NotThere
-        return _connect(f"{pathlib.Path(self.filename).as_uri()}?mode=rw")
-
-    def _create(self) -> None:
+    def create(self) -> None:
         if self.filename != ":memory:" and not os.path.exists(self.filename):
             self._create_file()
         with self._connections as connection:
             connection.execute(_CREATE)
+
+    def clear(self) -> None:
+        self._change(f"DELETE FROM {self._table}", ())
+
+    # -- the database ------------------------------------------------------------------------------------------------
+
+    def _file(self) -> tuple[int, int]:
+        """Tell which file bears the name now: what goes into one that was removed or replaced would be lost."""
+        try:
+            stat = os.stat(self.filename)
+        except FileNotFoundError:
+            raise _NotThere from None
+        return stat.st_dev, stat.st_ino
+
+    def _open(self) -> sqlite3.Connection:
+        return _connect(f"{pathlib.Path(self.filename).as_uri()}?mode=rw")
 
     def _create_file(self) -> None:
         """Put an empty database in place, whole, in its final mode and readable by its owner only.
@@ -120,8 +130,9 @@ class SQLiteSessionStore(SQLSessionStore):
         SQLite would make it readable by everyone (its log files take over its mode), and switching a database that
         others are opening to a write-ahead log fails at random.
         """
-        temporary = f"{self.filename}.{os.getpid()}.{threading.get_ident()}.new"
-        os.close(os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+        folder, name = os.path.split(self.filename)
+        file, temporary = tempfile.mkstemp(".new", name + ".", folder)
+        os.close(file)
         try:
             _connect(temporary).close()
             with contextlib.suppress(FileExistsError):
@@ -140,9 +151,21 @@ def _connect(name: str) -> sqlite3.Connection:
         name, uri=name.startswith("file:"), timeout=_BUSY_TIMEOUT, isolation_level=None, check_same_thread=False
     )
     try:
-        connection.execute("PRAGMA journal_mode = WAL").fetchone()
+        _switch_to_wal(connection)
         connection.execute("PRAGMA synchronous = NORMAL")
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def _switch_to_wal(connection: sqlite3.Connection) -> None:
+    # Somebody else's database may be in another mode, and SQLite does not wait for those who are reading it now.
+    for _ in range(int(_BUSY_TIMEOUT / _PAUSE)):
+        if connection.execute("PRAGMA journal_mode").fetchone()[0] in ("wal", "memory"):
+            return
+        with contextlib.suppress(sqlite3.OperationalError):
+            connection.execute("PRAGMA journal_mode = WAL").fetchone()
+            continue
+        time.sleep(_PAUSE)
+    connection.execute("PRAGMA journal_mode = WAL").fetchone()

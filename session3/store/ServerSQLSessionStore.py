@@ -176,6 +176,9 @@ class ServerSQLSessionStore(SQLSessionStore):
             return
         if overwrite:
             self._change(f"DROP TABLE IF EXISTS {self._table}", ())
+        self.create()
+
+    def create(self) -> None:
         for statement in self.DDL:
             self._create(statement.format(table=self._table, name=self._name.split(".")[-1]))
 

@@ -183,6 +183,7 @@ class SessionRecords(RecordVerbs):
     def _swap(self, session: Session, snapshot: Snapshot, payload: bytes) -> None:
         """Store a changed session in place of the record it was loaded from, merging what changed there meanwhile."""
         for _ in range(MAX_TRIES):
+            session._access_time = max(session._access_time, self.clock())  # to write is to use
             record = self._record(session, snapshot.key, payload, next_revision(snapshot.revision))
             if self.replace(snapshot.key, record, snapshot.revision):
                 self._remember(session, snapshot.id, snapshot.key, payload, record)
@@ -222,11 +223,11 @@ class SessionRecords(RecordVerbs):
         session._snapshot = theirs._snapshot
         return theirs._snapshot
 
-    def _leave_behind(self, snapshot: Snapshot, new_id: str, grace: float | None) -> bool:
+    def _leave_behind(self, snapshot: Snapshot, new_id: str | None, grace: float | None) -> bool:
         """Turn the record of a moved session into a tombstone, or for a grace a forward; False if it changed."""
         now = self.clock()
         forward = ""
-        if grace is not None:
+        if grace is not None and new_id is not None:
             forward = ids.veil(new_id, snapshot.id) if self.hash_ids and snapshot.id else new_id
         left = Record(
             payload=b"",

@@ -79,10 +79,11 @@ class ShelveSessionStore(RecordStore):
         with self._changing(key) as shelf:
             if shelf is None or shelf.get(key.encode()) in (None, _DEAD):
                 return False
-            if revision is not None:
-                current = self._read(shelf, key)
-                if current is None or current.revision != revision:
-                    return False
+            current = self._read(shelf, key)
+            if current is not None and current.forward is not None:
+                return False
+            if revision is not None and (current is None or current.revision != revision):
+                return False
             shelf[key.encode()] = _DEAD
             return True
 
@@ -90,10 +91,10 @@ class ShelveSessionStore(RecordStore):
     def touch(self, key: str, accessed: float, expires: float | None) -> bool:
         with self._changing(key) as shelf:
             current = None if shelf is None else self._read(shelf, key)
-            if shelf is None or current is None:
+            if shelf is None or current is None or current.forward is not None:
                 return False
-            kept = current.expires if expires is None else expires
-            shelf[key.encode() + _TOUCHED] = _pickled((current.revision, max(accessed, current.accessed), kept))
+            touched = current.touched(accessed, expires)
+            shelf[key.encode() + _TOUCHED] = _pickled((touched.revision, touched.accessed, touched.expires))
             return True
 
     @unavailable_on(OSError)
@@ -114,7 +115,9 @@ class ShelveSessionStore(RecordStore):
                     if shelf.get(key.encode()) in (None, _DEAD):
                         continue
                     record = self._read(shelf, key)
-                    if record is None or record.is_due(now, unused_for):
+                    if record is None:
+                        continue  # how old it is can't be told, nor whether it was ever ours
+                    if record.is_due(now, unused_for):
                         shelf[key.encode()] = _DEAD
                         deleted += 1
                     else:
@@ -123,9 +126,15 @@ class ShelveSessionStore(RecordStore):
         return deleted, left
 
     @unavailable_on(OSError)
+    def create(self) -> None:
+        with self._shelf.writing():
+            pass  # the files are there now
+
+    @unavailable_on(OSError)
     def clear(self) -> None:
         with self._shelf.writing() as shelf:
-            shelf.remove(shelf.keys())
+            ours = [key for key in shelf.keys() if key.endswith(_TOUCHED) or self._is_ours(shelf, key)]
+            shelf.remove(ours)
 
     # -- the shelf ---------------------------------------------------------------------------------------------------
 
@@ -144,6 +153,9 @@ class ShelveSessionStore(RecordStore):
             with self._shelf.writing() as shelf:
                 dead = [key.encode() for key in keys if shelf.get(key.encode()) == _DEAD]
                 shelf.remove(dead + [key + _TOUCHED for key in dead])
+
+    def _is_ours(self, shelf: Any, key: bytes) -> bool:
+        return shelf.get(key) == _DEAD or self._read(shelf, key.decode("latin-1")) is not None
 
     def _keys(self) -> list[str]:
         return [key.decode("latin-1") for key in self._shelf.keys() if not key.endswith(_TOUCHED)]

@@ -11,6 +11,7 @@
 Threads: safe. Processes: each has its own sessions; a forked child starts with a copy. Crash: all is lost.
 """
 
+import os
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -27,7 +28,16 @@ class VolatileSessionStore(RecordStore):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self._records: dict[str, Record] = {}
-        self._lock = threading.Lock()
+        self._new_lock()
+
+    def _new_lock(self) -> None:
+        self._lock, self._pid = threading.Lock(), os.getpid()
+
+    def _locked(self) -> threading.Lock:
+        # A thread of the parent may have held the lock at a fork, and nobody is left to release it.
+        if self._pid != os.getpid():
+            self._new_lock()
+        return self._lock
 
     def __repr__(self) -> str:
         return "VolatileSessionStore()"
@@ -36,11 +46,11 @@ class VolatileSessionStore(RecordStore):
         return self._records.get(key)
 
     def insert(self, key: str, record: Record) -> bool:
-        with self._lock:
+        with self._locked():
             return self._records.setdefault(key, record) is record
 
     def replace(self, key: str, record: Record, revision: int) -> bool:
-        with self._lock:
+        with self._locked():
             current = self._records.get(key)
             if current is None or current.revision != revision:
                 return False
@@ -48,24 +58,23 @@ class VolatileSessionStore(RecordStore):
             return True
 
     def remove(self, key: str, revision: int | None = None) -> bool:
-        with self._lock:
+        with self._locked():
             current = self._records.get(key)
-            if current is None or (revision is not None and current.revision != revision):
+            if current is None or current.forward is not None or revision not in (None, current.revision):
                 return False
             del self._records[key]
             return True
 
     def touch(self, key: str, accessed: float, expires: float | None) -> bool:
-        with self._lock:
+        with self._locked():
             current = self._records.get(key)
-            if current is None:
+            if current is None or current.forward is not None:
                 return False
-            moved = current._replace(accessed=max(accessed, current.accessed))
-            self._records[key] = moved if expires is None else moved._replace(expires=expires)
+            self._records[key] = current.touched(accessed, expires)
             return True
 
     def scan(self) -> Iterator[tuple[str, Record]]:
-        with self._lock:
+        with self._locked():
             keys = list(self._records)
         for key in keys:
             record = self._records.get(key)
@@ -74,12 +83,15 @@ class VolatileSessionStore(RecordStore):
 
     def sweep(self, unused_for: float | None) -> tuple[int, int]:
         now = self.clock()
-        with self._lock:
+        with self._locked():
             due = [key for key, record in self._records.items() if record.is_due(now, unused_for)]
             for key in due:
                 del self._records[key]
             return len(due), sum(record.is_session(now) for record in self._records.values())
 
+    def create(self) -> None:
+        """There is nothing to create."""
+
     def clear(self) -> None:
-        with self._lock:
+        with self._locked():
             self._records.clear()

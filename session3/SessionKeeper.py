@@ -1,0 +1,135 @@
+"""How a request ends: what becomes of its session, in the store and in the browser."""
+
+import math
+from abc import abstractmethod
+from typing import Any
+
+from .cookies import REVOKE, CookieChange
+from .errors import FormTokenUsed, SessionConflict, SessionDeleted
+from .QuixoteHooks import QuixoteHooks
+from .Session import Session
+from .Visit import Visit
+
+_MAX_IDS = 10  # ids to try for a new session; one more than one is already a broken random source or store
+
+
+class SessionKeeper(QuixoteHooks):
+    """The decisions of SessionManager.finish: keep or discard, create, save or rotate, and the cookie."""
+
+    ACCESS_TIME_RESOLUTION: float
+    idle_timeout: float | None
+    absolute_timeout: float | None
+    rotate_on_login: bool
+
+    @abstractmethod
+    def maintain_session(self, session: Session) -> bool: ...
+
+    @abstractmethod
+    def _make_session_id(self) -> str: ...
+
+    def _settle(self, visit: Visit) -> CookieChange | None:
+        session = visit.session
+        if session is None:
+            return REVOKE if visit.ended else None
+        while not self._is_worth_keeping(session):
+            if session is not visit.loaded:
+                return REVOKE if visit.ended else None
+            if not session.has_info() and not session.is_dirty():
+                return None  # as empty as it was stored
+            if self.store.discard_session(session):
+                return REVOKE
+            # Another request changed it meanwhile; its changes are in the session now, so ask again.
+        return self._keep(visit, session)
+
+    def _is_worth_keeping(self, session: Session) -> bool:
+        answer: Any = self.maintain_session(session)
+        # An override written for Quixote's own manager calls the base and returns nothing.
+        return bool(session.has_info() if answer is None else answer)
+
+    def _keep(self, visit: Visit, session: Session) -> CookieChange | None:
+        # A store of records moves the expiry with what it writes, and that is now.
+        since = session.get_access_time() if session._snapshot is None else self.store.clock()
+        session._expires = self._deadline(session, since)
+        if session.id is None:
+            if self._was_rotated_away(visit, session):
+                return None
+            self._create(session)
+        elif session is visit.loaded and self._is_to_rotate(visit, session):
+            self._rotate(visit, session)
+        else:
+            self._save(visit, session)
+        return self._cookie_for(visit, session)
+
+    def _save(self, visit: Visit, session: Session) -> None:
+        # A store of three methods can't tell a late save from a new session: ask it before.
+        if session is visit.loaded and session._snapshot is None and not self.store.has_session(session.id or ""):
+            raise SessionDeleted(f"{self.store!r}: {session!r} was deleted meanwhile")
+        self.store.save_session(session)
+
+    def _refuse_second_post(self, visit: Visit) -> None:
+        if visit.session is not None and visit.tokens.intersection(visit.session._used_tokens):
+            raise FormTokenUsed("this form was submitted a moment ago by another request")
+
+    def _create(self, session: Session) -> None:
+        for _ in range(_MAX_IDS):
+            session.id = self._make_session_id()
+            if self.store.create_session(session):
+                return
+        raise SessionConflict(f"{self.store!r}: {_MAX_IDS} new ids were all taken")
+
+    def _cookie_for(self, visit: Visit, session: Session) -> CookieChange | None:
+        # What the store has now: a session that was only read was not written, and its expiry stays.
+        expires = session._expires if session._snapshot is None else session._snapshot.expires
+        if session.id == visit.cookie_value and not self._has_moved(visit.expires, expires):
+            return None
+        if expires is None:
+            return CookieChange(session.id)
+        return CookieChange(session.id, max(0, math.ceil(expires - self.store.clock())))
+
+    def _has_moved(self, before: float | None, now: float | None) -> bool:
+        if before is None or now is None:
+            return before is not now
+        return abs(now - before) >= self._resolution()
+
+    # -- times -------------------------------------------------------------------------------------------------------
+
+    def _resolution(self) -> float:
+        if self.idle_timeout is None:
+            return self.ACCESS_TIME_RESOLUTION
+        return min(self.ACCESS_TIME_RESOLUTION, self.idle_timeout / 20)
+
+    def _deadline(self, session: Session, used: float) -> float | None:
+        """Return when a session last used at that time expires, by the timeouts; without any, by what its record says."""
+        deadlines = []
+        if self.idle_timeout is not None:
+            deadlines.append(used + self.idle_timeout)
+        if self.absolute_timeout is not None:
+            deadlines.append(session.get_creation_time() + self.absolute_timeout)
+        return min(deadlines, default=session._expires)
+
+    # -- rotation ----------------------------------------------------------------------------------------------------
+
+    def _is_to_rotate(self, visit: Visit, session: Session) -> bool:
+        return visit.cycle or (self.rotate_on_login and self._user_changed(visit, session))
+
+    @staticmethod
+    def _user_changed(visit: Visit, session: Session) -> bool:
+        return session.get_user_key() != visit.user_key
+
+    def _rotate(self, visit: Visit, session: Session) -> None:
+        user_changed = self._user_changed(visit, session)
+        if user_changed:
+            # Who planted or stole the old id has seen its tokens too.
+            session._forget_tokens(visit.tokens)
+        for _ in range(_MAX_IDS):
+            if self.store.move_session(session, self._make_session_id(), None if user_changed else visit.grace):
+                return
+        raise SessionConflict(f"{self.store!r}: {_MAX_IDS} new ids were all taken")
+
+    def _was_rotated_away(self, visit: Visit, session: Session) -> bool:
+        # The browser is about to hold the cookie that another request's login set; a session without a user must not
+        # take its place.
+        value = visit.cookie_value
+        if value is None or session.get_user_key() is not None or not self.store.accepts_cookie(value):
+            return False
+        return self.store.was_rotated(value)
