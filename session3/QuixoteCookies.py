@@ -82,6 +82,9 @@ class QuixoteCookies(SessionMapping):
         config, options = get_publisher().config, self.cookie
         root = get_request().get_environ("SCRIPT_NAME", "").rstrip("/") + "/"
         secure = self._is_https() if options.secure is None else options.secure
+        if self._cookie_name().lower().startswith("__host-"):
+            # What browsers ask of the prefix; the name may be Quixote's setting.
+            return {"path": "/", "secure": True, "httponly": options.http_only, "samesite": options.same_site}
         return {
             "path": options.path or config.session_cookie_path or root,
             "domain": options.domain or config.session_cookie_domain,

@@ -67,8 +67,10 @@ class QuixoteHooks(QuixoteCookies, ABC):
         is_interrupted = isinstance(sys.exc_info()[1], PublishError)
         try:
             change = self.finish(visit)
-        except Exception as error:
+        except BaseException as error:
             self.abort(visit)
+            if not isinstance(error, Exception):
+                raise
             if is_interrupted:
                 log.exception("the session of an interrupted request was not saved")
                 get_request().response.set_status(_status_of(error))

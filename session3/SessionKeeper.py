@@ -5,7 +5,7 @@ from abc import abstractmethod
 from typing import Any
 
 from .cookies import REVOKE, CookieChange
-from .errors import FormTokenUsed, SessionConflict, SessionDeleted
+from .errors import ConfigurationError, FormTokenUsed, SessionConflict, SessionDeleted
 from .QuixoteHooks import QuixoteHooks
 from .Session import Session
 from .Visit import Visit
@@ -72,10 +72,16 @@ class SessionKeeper(QuixoteHooks):
 
     def _create(self, session: Session) -> None:
         for _ in range(_MAX_IDS):
-            session.id = self._make_session_id()
+            session.id = self._make_checked_id()
             if self.store.create_session(session):
                 return
         raise SessionConflict(f"{self.store!r}: {_MAX_IDS} new ids were all taken")
+
+    def _make_checked_id(self) -> str:
+        id = self._make_session_id()
+        if not self.store.accepts_cookie(id):
+            raise ConfigurationError("_make_session_id made an id that no cookie will be let in with")
+        return id
 
     def _cookie_for(self, visit: Visit, session: Session) -> CookieChange | None:
         # What the store has now: a session that was only read was not written, and its expiry stays.
@@ -99,7 +105,7 @@ class SessionKeeper(QuixoteHooks):
         return min(self.ACCESS_TIME_RESOLUTION, self.idle_timeout / 20)
 
     def _deadline(self, session: Session, used: float) -> float | None:
-        """Return when a session last used at that time expires, by the timeouts; without any, by what its record says."""
+        """Return when a session last used then expires, by the timeouts; without any, by what its record says."""
         deadlines = []
         if self.idle_timeout is not None:
             deadlines.append(used + self.idle_timeout)
@@ -122,7 +128,7 @@ class SessionKeeper(QuixoteHooks):
             # Who planted or stole the old id has seen its tokens too.
             session._forget_tokens(visit.tokens)
         for _ in range(_MAX_IDS):
-            if self.store.move_session(session, self._make_session_id(), None if user_changed else visit.grace):
+            if self.store.move_session(session, self._make_checked_id(), None if user_changed else visit.grace):
                 return
         raise SessionConflict(f"{self.store!r}: {_MAX_IDS} new ids were all taken")
 

@@ -9,15 +9,13 @@
 >>> manager.begin(cookie.value).session["cart"]
 ['tea']
 
-`begin`, `finish` and `abort` know no framework; how a request ends is in the base
-class SessionKeeper, and Quixote's hooks are in QuixoteHooks. A manager holds no
-state of a request, and is as safe for threads and processes as its store.
+`begin`, `finish` and `abort` know no framework; how a request ends is in the base class SessionKeeper, and Quixote's
+hooks are in QuixoteHooks. A manager holds no state of a request, and is as safe for threads and processes as its store.
 """
 
 import contextlib
 import copy
 from contextvars import ContextVar
-from typing import Any
 
 from . import ids
 from .cookies import CookieChange, CookieOptions

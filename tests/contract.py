@@ -10,6 +10,7 @@ SetupContract for stores of records; ThreadContract and, with the fixture `store
 CrashContract for what their flags claim. The fixture `clock` is a Clock to give to the store.
 """
 
+import contextlib
 import copy
 import logging
 import pickle
@@ -18,6 +19,7 @@ import re
 import signal
 import threading
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -477,6 +479,70 @@ class RecordContract(StoreContract):
         assert store.load_session(session.id) is None
         assert store.has_session(mover.id)
 
+    def test_a_late_reader_does_not_prolong_what_a_move_left(self, store: Any, clock: Clock) -> None:
+        for grace in (None, 10):
+            session = stored(store, _expires=clock() + 3600)
+            mover, reader = store.load_session(session.id), store.load_session(session.id)
+            store.move_session(mover, new_id(), grace)
+            clock.advance(5)
+            reader._set_access_time(1)
+            reader._expires = clock() + 3600
+            store.save_session(reader)
+            assert reader._snapshot.expires == pytest.approx(clock() + 3595, abs=SOON)  # nothing was written
+            clock.advance(60)
+            assert store.load_session(session.id) is None
+            assert not store.was_rotated(session.id)
+
+    def test_an_earlier_touch_does_not_undo_a_later_one(self, store: Any, clock: Clock) -> None:
+        session = stored(store, _expires=clock() + 100)
+        early, late = store.load_session(session.id), store.load_session(session.id)
+        clock.advance(30)
+        early._set_access_time(1)
+        early._expires = clock() + 100
+        clock.advance(60)
+        late._set_access_time(1)
+        late._expires = clock() + 100
+        store.save_session(late)
+        store.save_session(early)
+        clock.advance(60)
+        assert store.has_session(session.id)
+
+    def test_a_delete_by_the_old_id_follows_a_renewal(self, store: Any) -> None:
+        session = store.load_session(stored(store).id)
+        old = session.id
+        store.move_session(session, new_id(), grace=10)
+        store.delete_session(old)
+        assert not store.has_session(session.id)
+
+    def test_a_move_that_fails_leaves_nothing_behind(self, store: Any) -> None:
+        session = stored(store)
+        mover, other = store.load_session(session.id), store.load_session(session.id)
+        other["n"] = 1
+        store.save_session(other)
+        mover.user = "bob"
+        store.on_conflict = "raise"
+        new = new_id()
+        with pytest.raises(SessionConflict):
+            store.move_session(mover, new)
+        assert not store.has_session(new)
+        assert store.load_session(session.id).user == "alice"
+
+    def test_tokens_made_beside_a_login_do_not_reach_it(self, store: Any) -> None:
+        session = stored(store, user=None, data={"n": 1})
+        login, planter = store.load_session(session.id), store.load_session(session.id)
+        known = [planter.create_form_token(), planter.get_csrf_token()]
+        store.save_session(planter)
+        login.user = "alice"
+        own = login.create_form_token()
+        store.move_session(login, new_id())
+        loaded = store.load_session(login.id)
+        assert loaded._form_tokens == [own] and loaded._csrf_token not in known
+
+    def test_any_name_of_a_user_can_be_kept(self, store: Any) -> None:
+        for user in ("\ud800", "a\0b", "x" * 10_000, "Ünï", {"name": "alice"}, 7, b"\xff"):
+            session = stored(store, user=user)
+            assert store.load_session(session.id).user == user
+
     def test_a_logout_follows_a_renewal(self, store: Any) -> None:
         session = stored(store)
         mover, other = store.load_session(session.id), store.load_session(session.id)
@@ -694,6 +760,12 @@ class SetupContract:
         session = stored(store)
         assert store.has_session(session.id)
 
+    def test_setup_deletes_nothing_that_it_cannot_read(self, store: Any, make_store: Any) -> None:
+        session = stored(store)
+        with contextlib.suppress(StoreExists):
+            make_store(secret_key="0123456789abcdef0123").setup()
+        assert store.has_session(session.id)
+
     def test_setup_refuses_to_delete_sessions(self, store: Any) -> None:
         session = stored(store)
         with pytest.raises(StoreExists, match="overwrite=True"):
@@ -705,6 +777,9 @@ class SetupContract:
 
 
 class ThreadContract:
+    def test_it_says_so(self, store: Any) -> None:
+        assert store.is_thread_safe
+
     def test_threads_lose_no_update(self, store: Any) -> None:
         session = stored(store)
         barrier = threading.Barrier(4)
@@ -739,7 +814,7 @@ class ThreadContract:
         assert len(list(store.iter_sessions())) == 80
 
 
-def run_threads(target: Any, names: str) -> None:
+def run_threads(target: Any, names: Iterable[str]) -> None:
     """Run `target(name)` in a thread for each name; an exception in any of them is raised here."""
     errors: list[BaseException] = []
 
@@ -760,6 +835,9 @@ def run_threads(target: Any, names: str) -> None:
 
 class ProcessContract:
     """For stores that several processes share; the fixture `store_url` opens what `store` is."""
+
+    def test_it_says_that_processes_may_share_it(self, store: Any) -> None:
+        assert store.is_multiprocess_safe
 
     def test_processes_lose_no_update(self, store: Any, store_url: str) -> None:
         session = stored(store)

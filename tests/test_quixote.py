@@ -302,6 +302,17 @@ class TestCookie:
         site.get(lambda: quixote.get_session_manager().expire_session(), cookie)
         assert "revoke" in asked
 
+    def test_a_host_prefix_in_quixotes_settings_is_kept(self, make_site: Any) -> None:
+        config = {"session_cookie_name": "__Host-sid", "session_cookie_domain": "example.org"}
+        cookie = make_site(config=config).get(log_in()).cookie
+        assert cookie.split("; ", 1)[1] == "path=/; secure; httponly; samesite=Lax"
+
+    def test_a_hostile_cookie_does_not_reach_the_store(self, site: Site, store: Any, count_verbs: Any) -> None:
+        counts = count_verbs(store)
+        page = lambda: str(quixote.get_session_manager().has_session_cookie(must_exist=True))  # noqa: E731
+        assert site.get(page, "../../etc/passwd").body == "False"
+        assert counts == {}
+
 
 class TestCaching:
     def test_a_response_with_the_cookie_is_private_and_varies(self, site: Site) -> None:

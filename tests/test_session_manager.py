@@ -12,6 +12,7 @@ from session3.DictSession import DictSession
 from session3.errors import ConfigurationError, FormTokenUsed, SerializationError, StoreUnavailable
 from session3.Session import Session
 from session3.SessionManager import SessionManager
+from session3.store.SessionStore import SessionStore
 from session3.store.VolatileSessionStore import VolatileSessionStore
 from session3.Visit import Visit
 
@@ -163,7 +164,8 @@ class TestFinish:
             manager.finish(visit)
         assert dict(store.load_session(cookie)) == {"n": 1}
 
-    def test_the_second_of_two_equal_posts_is_an_error(self, manager: SessionManager) -> None:
+    @pytest.mark.parametrize("first", ["changes", "empties", "logs in"])
+    def test_the_second_of_two_equal_posts_is_an_error(self, manager: SessionManager, first: str) -> None:
         visit, session = begin(manager, None)
         token = session.create_form_token()
         cookie = manager.finish(visit).value  # type: ignore[union-attr]
@@ -171,7 +173,10 @@ class TestFinish:
         for n, (_, session) in enumerate(requests):
             assert session.has_form_token(token)
             session.remove_form_token(token)
-            session["order"] = n
+            if first == "changes":
+                session["order"] = n
+            elif first == "logs in":
+                session.user = "alice"
         manager.finish(requests[0][0])
         with pytest.raises(FormTokenUsed):
             manager.finish(requests[1][0])
@@ -396,8 +401,137 @@ class TestExpiry:
         with pytest.raises(ConfigurationError, match="timeout"):
             SessionManager(store, **timeouts)
 
+    @pytest.mark.parametrize("end", ["login", "logout", "cycle"])
+    def test_a_reader_that_ends_late_does_not_touch_the_cookie(self, store: Any, clock: Clock, end: str) -> None:
+        manager = SessionManager(store, DictSession, idle_timeout=100)
+        cookie = logged_in(manager, user=None if end == "login" else "alice", n=1)
+        clock.advance(30)
+        reader, _ = begin(manager, cookie)
+        other, session = begin(manager, cookie)
+        if end == "login":
+            session.set_user("alice")
+        elif end == "logout":
+            other.end_session()
+        else:
+            other.cycle_session(grace=10)
+        assert manager.finish(other) is not None
+        assert manager.finish(reader) is None
+
+    def test_a_slow_request_does_not_end_the_session_early(self, store: Any, clock: Clock) -> None:
+        manager = SessionManager(store, DictSession, idle_timeout=100)
+        cookie = logged_in(manager)
+        clock.advance(10)
+        slow, session = begin(manager, cookie)
+        session["n"] = 1
+        clock.advance(85)
+        manager.finish(begin(manager, cookie)[0])
+        manager.finish(slow)
+        clock.advance(90)
+        assert begin(manager, cookie)[1].user == "alice"
+
+
+class ObjectStore(SessionStore):
+    """Three methods that keep the objects themselves."""
+
+    def __init__(self) -> None:
+        self.sessions: dict[str, Session] = {}
+
+    def load_session(self, id: str, default: Any = None) -> Any:
+        return self.sessions.get(id, default)
+
+    def save_session(self, session: Session) -> None:
+        self.sessions[session.id or ""] = session
+
+    def delete_session(self, session: Session | str) -> None:
+        id = session if isinstance(session, str) else session.id
+        assert id is not None
+        self.sessions.pop(id, None)
+
+
+class TestAStoreOfThreeMethods:
+    def test_a_planted_id_does_not_share_the_login(self) -> None:
+        manager = SessionManager(ObjectStore(), DictSession)
+        planted = logged_in(manager, user=None, n=1)
+        attack, attackers = begin(manager, planted)
+        login, victims = begin(manager, planted)
+        victims.set_user("alice")
+        cookie = manager.finish(login)
+        assert attackers.user is None
+        assert manager.finish(attack) is None
+        assert cookie is not None and begin(manager, cookie.value)[1].user == "alice"
+
+    def test_a_failed_request_keeps_nothing(self) -> None:
+        manager = SessionManager(ObjectStore(), DictSession)
+        cookie = logged_in(manager, cart=["tea"])
+        visit, session = begin(manager, cookie)
+        session["cart"].append("milk")
+        manager.abort(visit)
+        assert begin(manager, cookie)[1]["cart"] == ["tea"]
+
+    def test_a_logout_is_final(self) -> None:
+        store = ObjectStore()
+        manager = SessionManager(store, DictSession)
+        cookie = logged_in(manager)
+        late, session = begin(manager, cookie)
+        logout, _ = begin(manager, cookie)
+        logout.end_session()
+        manager.finish(logout)
+        session["n"] = 1
+        assert manager.finish(late) is None
+        assert store.sessions == {}
+
+    def test_a_session_that_was_never_stored_can_log_out(self) -> None:
+        manager = SessionManager(ObjectStore(), DictSession)
+        visit, _ = begin(manager, None)
+        visit.end_session()
+        assert manager.finish(visit) == REVOKE
+
+    def test_its_cookie_is_renewed_at_most_once_a_resolution(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        store = ObjectStore()
+        clock = Clock(1e9)
+        monkeypatch.setattr(store, "clock", clock)
+        manager = SessionManager(store, DictSession, idle_timeout=100)
+        cookie = logged_in(manager)
+        changes = []
+        for _ in range(11):
+            clock.advance(1)
+            changes.append(manager.finish(begin(manager, cookie)[0]))
+        assert [change for change in changes if change] == [CookieChange(cookie, 100)]
+        clock.advance(94)
+        assert begin(manager, cookie)[1].user == "alice"
+        clock.advance(101)
+        assert begin(manager, cookie)[1].id is None
+
 
 class TestOverrides:
+    def test_create_session_may_give_an_id(self, store: Any) -> None:
+        class Mine(SessionManager):
+            def _create_session(self) -> Session:
+                return self.new_session(self._make_session_id())
+
+        manager = Mine(store, DictSession)
+        assert manager.finish(manager.begin(None)) is None
+        cookie = logged_in(manager)
+        assert begin(manager, cookie)[1].user == "alice"
+
+    def test_maintain_session_may_end_one_that_was_not_changed(self, manager: SessionManager, store: Any) -> None:
+        class Strict(SessionManager):
+            def maintain_session(self, session: Session) -> bool:
+                return False
+
+        cookie = logged_in(manager)
+        strict = Strict(store, DictSession)
+        assert strict.finish(strict.begin(cookie)) == REVOKE
+        assert not store.has_session(cookie)
+
+    def test_an_id_that_no_cookie_brings_back_is_refused(self, store: Any) -> None:
+        class Mine(SessionManager):
+            def _make_session_id(self) -> str:
+                return "short"
+
+        with pytest.raises(ConfigurationError, match="_make_session_id"):
+            logged_in(Mine(store, DictSession))
+
     def test_every_override_is_honoured(self, store: Any) -> None:
         asked: list[str] = []
 

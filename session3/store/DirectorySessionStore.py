@@ -12,7 +12,7 @@
 Threads and processes: safe. Crash: a save that returned is there, a save that did not left the session as it was.
 Files have mode 0600 and the folder 0700; a file's name is the session's id, or with `hash_ids` its SHA-256.
 A folder that session3 3.4.1 filled is read as it is, and each of its sessions is rewritten at its next save; not where
-a `secret_key` or `encryption_key` is set, since its files bear no signature.
+a `secret_key` or `encryption_key` is set, since its files bear no signature, and not with `hash_ids`.
 """
 
 import contextlib
@@ -157,7 +157,7 @@ class DirectorySessionStore(RecordStore):
                     slots.sweep_temporary(entry.path)
 
     def _look(self, key: str) -> Record | None:
-        """Return what a sweep goes by: the record, or for a damaged file one as old as the file; None if it is not ours.
+        """Return what a sweep goes by: the record, or for a damaged file of ours one as old as the file.
 
         A file that was never a session's, in a folder that was given by mistake, has hardly the mode of ours.
         """

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from .. import ids
-from ..errors import SessionConflict, SessionDeleted, StoreExists
+from ..errors import SessionConflict, SessionDeleted, StoreExists, StoreUnavailable
 from ..record import Record, first_revision, next_revision
 from ..Session import Session
 from ..Snapshot import Snapshot
-from .SessionRecords import MAX_TRIES, Found, SessionRecords
+from .SessionRecords import MAX_TRIES, Found, SessionRecords, log
 from .SessionStore import SessionStore
 
 
@@ -36,9 +36,15 @@ class RecordStore(SessionRecords, SessionStore):
         elif not self.codec.is_same(payload, snapshot.payload):
             self._swap(session, snapshot, payload)
         elif session._access_time > snapshot.accessed:
-            moved = session._expires if session._expires != snapshot.expires else None
+            self._touch_session(session, snapshot)
+
+    def _touch_session(self, session: Session, snapshot: Snapshot) -> None:
+        moved = session._expires if session._expires != snapshot.expires else None
+        try:
             if self.touch(snapshot.key, session._access_time, moved):
                 snapshot.accessed, snapshot.expires = session._access_time, session._expires
+        except StoreUnavailable as error:
+            log.warning("an access time was not written: %s", error)  # the session was read all the same
 
     def create_session(self, session: Session) -> bool:
         key = self._key_to_save(session.id)

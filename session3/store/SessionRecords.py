@@ -148,9 +148,6 @@ class SessionRecords(RecordVerbs):
     # -- writing -----------------------------------------------------------------------------------------------------
 
     def _record(self, session: Session, key: str, payload: bytes, revision: int) -> Record:
-        user = session.get_user_key()
-        if isinstance(user, bytes) or len(str(user)) > _MAX_USER_KEY:
-            user = "sha256:" + hashlib.sha256(user if isinstance(user, bytes) else str(user).encode()).hexdigest()
         return Record(
             payload=self.codec.seal(key, payload),
             revision=revision,
@@ -158,7 +155,7 @@ class SessionRecords(RecordVerbs):
             modified=self.clock(),
             accessed=session._access_time,
             expires=session._expires,
-            user_key=None if user is None else str(user),
+            user_key=_as_text(session.get_user_key()),
         )
 
     def _overwrite(self, session: Session, key: str, payload: bytes) -> None:
@@ -242,3 +239,13 @@ class SessionRecords(RecordVerbs):
             return True
         current = self.read(snapshot.key)
         return current is not None and current.revision == left.revision  # only the reply was lost
+
+
+def _as_text(user_key: str | int | bytes | None) -> str | None:
+    """Return a user's key as any store can keep it; what is long, or no text, as its SHA-256."""
+    if user_key is None:
+        return None
+    text = user_key.hex() if isinstance(user_key, bytes) else str(user_key)
+    if len(text) <= _MAX_USER_KEY and text.isprintable():
+        return text
+    return "sha256:" + hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

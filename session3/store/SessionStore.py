@@ -85,14 +85,11 @@ class SessionStore(ABC):
         """
         if type(self).iter_sessions is SessionStore.iter_sessions:
             return 0, 0
-        deleted = remaining = 0
-        for id, session in self.iter_sessions():
-            if session.get_access_age(self.clock()) > minutes * 60:
-                self.delete_session(id)
-                deleted += 1
-            else:
-                remaining += 1
-        return deleted, remaining
+        ages = [(id, session.get_access_age(self.clock())) for id, session in self.iter_sessions()]
+        old = [id for id, age in ages if age > minutes * 60]
+        for id in old:
+            self.delete_session(id)
+        return len(old), len(ages) - len(old)
 
     def delete_expired_sessions(self) -> tuple[int, int]:
         """Delete the sessions past their own expiry, as `delete_old_sessions` does. Returns (deleted, remaining)."""

@@ -96,6 +96,17 @@ def test_what_is_no_file_is_somebody_elses(store: Any) -> None:
     assert names(store) == ["backup", "fifo", "link"]
 
 
+def test_files_of_others_survive_a_mistake(store: Any, clock: Clock) -> None:
+    session = stored(store)
+    for name in ("README.md", "Makefile", "thesis.tex"):
+        Path(store.directory, name).write_text("precious")
+    clock.advance(3600)
+    store.setup(overwrite=True)
+    assert store.delete_old_sessions(0) == (0, 0)
+    assert names(store) == ["Makefile", "README.md", "thesis.tex"]
+    assert not store.has_session(session.id)
+
+
 def test_the_folder_is_made_at_once_on_request(tmp_path: Path) -> None:
     DirectorySessionStore(tmp_path / "new", create=True)
     assert oct((tmp_path / "new").stat().st_mode & 0o777) == "0o700"

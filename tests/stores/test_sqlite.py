@@ -1,6 +1,7 @@
 import contextlib
 import signal
 import sqlite3
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from ..contract import (
     SetupContract,
     SweepContract,
     ThreadContract,
+    run_threads,
     stored,
 )
 from ..processes import Child, Worker, run_together
@@ -137,6 +139,48 @@ def test_processes_that_come_first_at_the_same_time(store_url: str) -> None:
         run_together(one, other)
     with Worker("read_and_save", store_url, id) as reader:
         assert run_together(reader) == [["read"]]
+
+
+def test_a_store_is_closed_beside_threads_at_work(store: Any) -> None:
+    session = stored(store)
+    rounds = threading.Barrier(3)
+
+    def work(name: str) -> None:
+        for _ in range(20):
+            rounds.wait()
+            if name == "closer":
+                store.close()
+            else:
+                for _ in range(20):
+                    assert store.load_session(session.id).user == "alice"
+
+    run_threads(work, ["closer", "reader", "reader"])
+
+
+def test_a_database_that_was_replaced_is_opened_anew(store: Any) -> None:
+    old = stored(store)
+    for path in Path(store.filename).parent.glob(Path(store.filename).name + "*"):
+        path.unlink()
+    assert not store.has_session(old.id)
+    assert store.has_session(stored(store).id)
+    with SQLiteSessionStore(store.filename) as other:
+        assert len(list(other.iter_sessions())) == 1
+
+
+def test_a_database_in_another_mode_is_switched_while_others_read_it(open_at: Any, tmp_path: Path) -> None:
+    path = tmp_path / "site.db"
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as reader:
+        reader.execute("CREATE TABLE orders (n)")
+        barrier = threading.Barrier(8)
+
+        def save(_: str) -> None:
+            with open_at(path) as store:
+                barrier.wait()
+                stored(store)
+
+        run_threads(save, "abcdefgh")
+    with open_at(path) as store:
+        assert len(list(store.iter_sessions())) == 8
 
 
 def test_times_are_not_compared_as_text(store: Any, clock: Clock) -> None:
