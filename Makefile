@@ -6,7 +6,7 @@ PYTEST_ARGS ?=
 export PYTHON ?=
 export VENV ?= .venv
 # Debian packages that tests use; they are installed where we may (root), else the tests that need them are skipped.
-TEST_PACKAGES ?= chromium python3-gdbm
+TEST_PACKAGES ?= chromium python3-gdbm redis-server
 
 BIN = $(VENV)/bin
 BOOTSTRAP = @scripts/bootstrap.sh

@@ -5,6 +5,7 @@
 | `directory:///path` | DirectorySessionStore |
 | `shelve:///path` | ShelveSessionStore |
 | `sqlite:///path`, `sqlite://` (in memory) | SQLiteSessionStore |
+| `redis://[user:password@]host[:port][/db][?prefix=…]`, `rediss://…` (TLS) | RedisSessionStore |
 | `memory://` | VolatileSessionStore |
 
 >>> open_store("memory://")
@@ -12,13 +13,13 @@ VolatileSessionStore()
 >>> open_store("mongo://host")
 Traceback (most recent call last):
     ...
-session3.errors.ConfigurationError: unknown scheme 'mongo'; known are: directory, memory, shelve, sqlite
+session3.errors.ConfigurationError: unknown scheme 'mongo'; known are: directory, memory, redis, rediss, shelve, sqlite
 """
 
 from collections.abc import Callable
 from importlib import import_module
 from typing import Any, NamedTuple
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from .errors import ConfigurationError
 from .store.SessionStore import SessionStore
@@ -33,8 +34,9 @@ def open_store(url: str, **options: Any) -> SessionStore:
     """
     try:
         parts = urlsplit(url)
-    except ValueError as error:
-        raise ConfigurationError(f"this is no URL: {error}") from error
+    except ValueError:
+        # The error's own words can hold the password.
+        raise ConfigurationError("this is no URL: its host, or a character in it, is malformed") from None
     if parts.scheme not in _SCHEMES:
         known = ", ".join(sorted(_SCHEMES))
         raise ConfigurationError(f"unknown scheme {parts.scheme!r}; known are: {known}")
@@ -69,6 +71,44 @@ def _nothing(parts: SplitResult) -> tuple[()]:
     return ()
 
 
+def _redis(parts: SplitResult) -> tuple[Any, ...]:
+    from .store.redisclients import open_client
+
+    if not parts.hostname:
+        raise ConfigurationError(f"{parts.scheme}: the host is missing: {parts.scheme}://host/0")
+    db = parts.path.strip("/") or "0"
+    if not (db.isascii() and db.isdigit()):
+        # What is there is not repeated: after a password with a '/' in it, it is the rest of that.
+        raise ConfigurationError(f"{parts.scheme}: what follows the host must be a number: {parts.scheme}://host/0")
+    options = _query(parts, "prefix")
+    user, password = (unquote(given) if given else None for given in (parts.username, parts.password))
+    client = open_client(parts.hostname, _port(parts) or 6379, int(db), user, password, ssl=parts.scheme == "rediss")
+    return (client, *options.values())
+
+
+def _port(parts: SplitResult) -> int | None:
+    try:
+        return parts.port
+    except ValueError:
+        # Not the error's own words, nor the error: a password with a '/' or '#' in it is taken for a port.
+        problem = f"{parts.scheme}: the port is no number from 0 to 65535; is a character of the password not quoted?"
+    raise ConfigurationError(problem)
+
+
+def _query(parts: SplitResult, *known: str) -> dict[str, str]:
+    """Return what follows the '?', by name."""
+    if parts.fragment:
+        raise ConfigurationError(f"{parts.scheme}: what follows '#' means nothing here; is it part of a password?")
+    options: dict[str, str] = {}
+    for name, value in parse_qsl(parts.query, keep_blank_values=True):
+        if name not in known or name in options:
+            shown = repr(name) if name.isidentifier() else "after '?'"  # else it may be a part of a password
+            problem = "is there twice" if name in options else f"is unknown; known are: {', '.join(known)}"
+            raise ConfigurationError(f"{parts.scheme}: the option {shown} {problem}")
+        options[name] = value
+    return options
+
+
 def _refuse_query(parts: SplitResult) -> None:
     if parts.query or parts.fragment:
         raise ConfigurationError(f"{parts.scheme}: what follows the path ('?' or '#') means nothing here")
@@ -82,6 +122,8 @@ class _Scheme(NamedTuple):
 _SCHEMES = {
     "directory": _Scheme("DirectorySessionStore", _path),
     "memory": _Scheme("VolatileSessionStore", _nothing),
+    "redis": _Scheme("RedisSessionStore", _redis),
+    "rediss": _Scheme("RedisSessionStore", _redis),
     "shelve": _Scheme("ShelveSessionStore", _path),
     "sqlite": _Scheme("SQLiteSessionStore", _path_or_memory),
 }
