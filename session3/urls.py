@@ -102,7 +102,7 @@ def _query(parts: SplitResult, *known: str) -> dict[str, str]:
     options: dict[str, str] = {}
     for name, value in parse_qsl(parts.query, keep_blank_values=True):
         if name not in known or name in options:
-            shown = repr(name) if name.isidentifier() else "after '?'"  # else it may be a part of a password
+            shown = "after '?'" if "@" in parts.query else repr(name)  # it may be a part of a password
             problem = "is there twice" if name in options else f"is unknown; known are: {', '.join(known)}"
             raise ConfigurationError(f"{parts.scheme}: the option {shown} {problem}")
         options[name] = value

@@ -76,13 +76,7 @@ class RedisSessionStore(RecordStore):
         self._given = client
         self._copy: Any = None
         self._prefix = prefix.encode()
-        redis = clients.driver()
-        self._errors = (redis.RedisError, redis.exceptions.RedisClusterException, OSError)
-        # A cluster's client has its own second try.
-        self._is_cluster = clients.is_cluster(client)
-        self._stale = () if self._is_cluster else (redis.ConnectionError, redis.exceptions.ReadOnlyError)
-        self._hopeless = redis.sentinel.MasterNotFoundError
-        self._missing_script = redis.exceptions.NoScriptError
+        self._failures = clients.failures(client)
         # The system's clock may be set, and is compared at each call. Another clock is compared at the first call only,
         # and leads from then on: whoever moves it wants to see the sessions expire.
         self._leads = self.clock is not time.time
@@ -94,10 +88,8 @@ class RedisSessionStore(RecordStore):
     def close(self) -> None:
         """Let go of the store's own connections; those of the client that it was given are not touched."""
         client, self._copy = self._copy, None
-        if client is not None and self._is_cluster:
-            client.close()
-        elif client is not None:
-            client.connection_pool.disconnect()
+        if client is not None:
+            clients.disconnect(client)
 
     # -- the verbs ---------------------------------------------------------------------------------------------------
 
@@ -170,14 +162,14 @@ class RedisSessionStore(RecordStore):
         try:
             try:
                 return act(self._client())
-            except self._stale as error:
-                if isinstance(error, self._hopeless):
+            except self._failures.stale as error:
+                if isinstance(error, self._failures.hopeless):
                     raise
                 # It died while it was idle, or led to what is a replica by now; its neighbours may have, too. Once
                 # more is safe: a write whose reply was lost is known by its revision.
                 self._copy = None
             return act(self._client())
-        except self._errors as error:
+        except self._failures.all as error:
             raise StoreUnavailable(f"{self!r} can't be used: {error}") from error
 
     def _now(self, lead: "_Lead") -> str:
@@ -190,7 +182,7 @@ class RedisSessionStore(RecordStore):
         def run(client: Any) -> Any:
             try:
                 return client.execute_command("EVALSHA", script.sha, *call)
-            except self._missing_script:
+            except self._failures.forgot_script:
                 return client.execute_command("EVAL", script.text, *call)
 
         result, shift = self._talk(run)
@@ -219,7 +211,7 @@ class RedisSessionStore(RecordStore):
         for node in self._talk(clients.nodes):
             cursor, before = 0, set[bytes]()
             while True:
-                cursor, found = self._talk(partial(_scan, node, cursor, pattern))
+                cursor, found = self._talk(partial(clients.scan, node, cursor, pattern, _SCAN))
                 # While Redis shrinks its table, keys come again, soon after the first time.
                 new, before = set(found) - before, set(found)
                 keys = [name[len(self._prefix) :].decode("ascii", "replace") for name in new]
@@ -246,11 +238,6 @@ class RedisSessionStore(RecordStore):
 
     def _pipe(self, node: Any, commands: list[tuple[Any, ...]]) -> list[Any]:
         return self._talk(lambda _: clients.send_together(node, commands))
-
-
-def _scan(node: Any, cursor: int, pattern: bytes, _: Any) -> tuple[int, list[bytes]]:
-    found: tuple[int, list[bytes]] = node.scan(cursor, pattern, _SCAN)
-    return found
 
 
 class _Lead(NamedTuple):

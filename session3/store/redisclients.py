@@ -8,7 +8,7 @@ client it is may want it so for everything else.
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import ConfigurationError, MissingDriver
 
@@ -52,6 +52,26 @@ def is_cluster(client: Any) -> bool:
     return isinstance(client, driver().RedisCluster)
 
 
+class Failures(NamedTuple):
+    """The driver's errors, sorted by what to do about them."""
+
+    all: tuple[type[Exception], ...]
+    stale: tuple[type[Exception], ...]  # the connection may have been old: another one may do
+    hopeless: type[Exception]  # though it looks like the last kind
+    forgot_script: type[Exception]
+
+
+def failures(client: Any) -> Failures:
+    redis = driver()
+    return Failures(
+        all=(redis.RedisError, redis.exceptions.RedisClusterException, OSError),
+        # A cluster's client has its own second try.
+        stale=() if is_cluster(client) else (redis.ConnectionError, redis.exceptions.ReadOnlyError),
+        hopeless=redis.sentinel.MasterNotFoundError,
+        forgot_script=redis.exceptions.NoScriptError,
+    )
+
+
 def place(client: Any) -> str:
     """Return where a client leads to, for people: never with a password, and without asking anybody."""
     if is_cluster(client):
@@ -73,6 +93,19 @@ def nodes(client: Any) -> list[redis.Redis]:
     return [client.get_redis_connection(node) for node in client.get_primaries()]
 
 
+def scan(node: Any, cursor: int, pattern: bytes, count: int, _: Any) -> tuple[int, list[bytes]]:
+    """Return the next cursor of a server, 0 at the end, and the keys on the way to it."""
+    found: tuple[int, list[bytes]] = node.scan(cursor, pattern, count)
+    return found
+
+
+def disconnect(client: Any) -> None:
+    if is_cluster(client):
+        client.close()
+    else:
+        client.connection_pool.disconnect()
+
+
 def send_together(node: Any, commands: list[tuple[Any, ...]]) -> list[Any]:
     """Send commands in one round trip, and return their results; b"" where a key has another type."""
     with node.pipeline(transaction=False) as pipe:
@@ -90,9 +123,9 @@ def send_together(node: Any, commands: list[tuple[Any, ...]]) -> list[Any]:
 def limited(client: Any, timeout: float) -> Any:
     """Return a copy of a client that says after `timeout` seconds, at the latest, that its server is gone.
 
-    It tries once; a cluster is asked for its new layout and tried once more. The time is divided among all who may
-    have to be waited for, half a second each at least of four: in a cluster of more than six nodes that are all gone
-    without a word it takes longer.
+    It tries once; a cluster is asked for its new layout and tried once more. The time is divided among the servers
+    that may have to be waited for. In a cluster each gets an eighth of it at least: where more than six nodes fall
+    silent at once (and do not just refuse) it takes longer.
     """
     if is_cluster(client):
         return _limited_cluster(client, timeout)

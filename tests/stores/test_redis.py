@@ -4,6 +4,7 @@ import logging
 import math
 import os
 import signal
+import struct
 import sys
 import time
 import traceback
@@ -389,6 +390,45 @@ def test_redis_keeps_a_session_for_as_long_as_its_expiry_says(
     assert client.pttl(name) <= 60_000
 
 
+@pytest.mark.parametrize("seconds", [30, 1000.25, 10 * 365 * DAY])
+def test_redis_never_takes_a_session_before_its_expiry(
+    here: RedisSessionStore, client: Any, clock: Clock, seconds: float
+) -> None:
+    stored(here)
+    session = stored(here, _expires=clock() + seconds)
+    name = here.prefix + session.id
+    for moved in (0, 100):
+        assert here.touch(session.id, clock(), clock() + seconds + moved)
+        # Both by the server's clock: the expiry in the value, and when Redis takes the key.
+        expires = struct.unpack_from(">d", client.get(name), 36)[0]
+        assert expires * 1000 < client.execute_command("PEXPIRETIME", name) < (expires + 60) * 1000
+
+
+def test_a_touch_never_goes_back(here: RedisSessionStore, clock: Clock) -> None:
+    session = stored(here)
+    before = here.read(session.id)
+    assert before is not None
+    assert here.touch(session.id, before.accessed - 10, None)
+    assert here.read(session.id) == before
+
+
+def test_a_session_that_is_used_during_the_sweep_stays(
+    here: RedisSessionStore, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session, old = stored(here), stored(here)
+    clock.advance(100)
+    order = here._order
+
+    def use_and_order(node: Any, script: Any, key: str, argument: Any) -> int:
+        if key == session.id:
+            here.touch(key, clock(), None)
+        return order(node, script, key, argument)
+
+    monkeypatch.setattr(here, "_order", use_and_order)
+    assert here.delete_old_sessions(1) == (1, 0)
+    assert here.has_session(session.id) and not here.has_session(old.id)
+
+
 def test_an_expiry_beyond_what_redis_can_count(here: RedisSessionStore, client: Any) -> None:
     for expires in (1e300, math.inf):
         session = stored(here, _expires=expires)
@@ -620,6 +660,8 @@ def test_a_server_that_does_not_answer(
     store.close()
     default = RedisSessionStore(server_of_its_own.client(), clock=clock)._client()
     arguments = default.connection_pool.connection_kwargs
+    # Notices of maintenance, where redis-py has them, would stretch these to ten seconds.
+    assert not getattr(default.connection_pool, "maint_notifications_enabled", bool)()
     assert arguments["socket_connect_timeout"] + arguments["socket_timeout"] <= 2
 
 
