@@ -5,6 +5,7 @@
 | `directory:///path` | DirectorySessionStore |
 | `shelve:///path` | ShelveSessionStore |
 | `sqlite:///path`, `sqlite://` (in memory) | SQLiteSessionStore |
+| `redis://[user:password@]host[:port][/db][?prefix=…]`, `rediss://…` (TLS) | RedisSessionStore |
 | `memory://` | VolatileSessionStore |
 | `postgresql://user:password@host:port/database?table=name` | PostgresSessionStore |
 | `mysql://user:password@host:port/database?table=name` | MySQLSessionStore |
@@ -20,7 +21,7 @@ session3.errors.ConfigurationError: unknown scheme 'mongo'; known are: directory
 from collections.abc import Callable
 from importlib import import_module
 from typing import Any, NamedTuple
-from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from .errors import ConfigurationError, MissingDriver
 from .store.SessionStore import SessionStore
@@ -35,8 +36,9 @@ def open_store(url: str, **options: Any) -> SessionStore:
     """
     try:
         parts = urlsplit(url)
-    except ValueError as error:
-        raise ConfigurationError(f"this is no URL: {error}") from error
+    except ValueError:
+        # The error's own words can hold the password.
+        raise ConfigurationError("this is no URL: its host, or a character in it, is malformed") from None
     if parts.scheme not in _SCHEMES:
         known = ", ".join(sorted(_SCHEMES))
         raise ConfigurationError(f"unknown scheme {parts.scheme!r}; known are: {known}")
@@ -76,17 +78,10 @@ def _mysql(parts: SplitResult) -> tuple[Any, str | None]:
 
 def _server(parts: SplitResult, database: str) -> tuple[dict[str, Any], str | None]:
     """Return the connection settings that a URL gives, and the table."""
-    try:
-        port = parts.port
-    except ValueError:
-        raise ConfigurationError(f"{parts.scheme}: the port must be a number from 0 to 65535") from None
     name = unquote(parts.path[1:])
     if not parts.hostname or not name or "/" in name:
         raise ConfigurationError(f"{parts.scheme}: host and database are needed: {parts.scheme}://host/database")
-    query = parse_qs(parts.query, keep_blank_values=True)
-    table = query.pop("table", [None])[-1]
-    if query or parts.fragment:
-        raise ConfigurationError(f"{parts.scheme}: after the database only ?table=name means something")
+    port, table = _port(parts), _query(parts, "table").get("table")
     settings = {"host": parts.hostname, "port": port, database: name}
     settings |= {
         "user": parts.username and unquote(parts.username),
@@ -118,6 +113,44 @@ def _nothing(parts: SplitResult) -> tuple[()]:
     return ()
 
 
+def _redis(parts: SplitResult) -> tuple[Any, ...]:
+    from .store.redisclients import open_client
+
+    if not parts.hostname:
+        raise ConfigurationError(f"{parts.scheme}: the host is missing: {parts.scheme}://host/0")
+    db = parts.path.strip("/") or "0"
+    if not (db.isascii() and db.isdigit()):
+        # What is there is not repeated: after a password with a '/' in it, it is the rest of that.
+        raise ConfigurationError(f"{parts.scheme}: what follows the host must be a number: {parts.scheme}://host/0")
+    options = _query(parts, "prefix")
+    user, password = (unquote(given) if given else None for given in (parts.username, parts.password))
+    client = open_client(parts.hostname, _port(parts) or 6379, int(db), user, password, ssl=parts.scheme == "rediss")
+    return (client, *options.values())
+
+
+def _port(parts: SplitResult) -> int | None:
+    try:
+        return parts.port
+    except ValueError:
+        # Not the error's own words, nor the error: a password with a '/' or '#' in it is taken for a port.
+        problem = f"{parts.scheme}: the port is no number from 0 to 65535; is a character of the password not quoted?"
+    raise ConfigurationError(problem)
+
+
+def _query(parts: SplitResult, *known: str) -> dict[str, str]:
+    """Return what follows the '?', by name."""
+    if parts.fragment:
+        raise ConfigurationError(f"{parts.scheme}: what follows '#' means nothing here; is it part of a password?")
+    options: dict[str, str] = {}
+    for name, value in parse_qsl(parts.query, keep_blank_values=True):
+        if name not in known or name in options:
+            shown = "after '?'" if "@" in parts.query else repr(name)  # it may be a part of a password
+            problem = "is there twice" if name in options else f"is unknown; known are: {', '.join(known)}"
+            raise ConfigurationError(f"{parts.scheme}: the option {shown} {problem}")
+        options[name] = value
+    return options
+
+
 def _refuse_query(parts: SplitResult) -> None:
     if parts.query or parts.fragment:
         raise ConfigurationError(f"{parts.scheme}: what follows the path ('?' or '#') means nothing here")
@@ -133,6 +166,8 @@ _SCHEMES = {
     "memory": _Scheme("VolatileSessionStore", _nothing),
     "mysql": _Scheme("MySQLSessionStore", _mysql),
     "postgresql": _Scheme("PostgresSessionStore", _postgres),
+    "redis": _Scheme("RedisSessionStore", _redis),
+    "rediss": _Scheme("RedisSessionStore", _redis),
     "shelve": _Scheme("ShelveSessionStore", _path),
     "sqlite": _Scheme("SQLiteSessionStore", _path_or_memory),
 }

@@ -1,6 +1,7 @@
 """`open_store(url)`."""
 
 import os
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from session3.errors import ConfigurationError, SessionError
 from session3.Session import Session
 from session3.store.DirectorySessionStore import DirectorySessionStore
 from session3.store.RecordStore import RecordStore
+from session3.store.RedisSessionStore import RedisSessionStore
 from session3.store.ShelveSessionStore import ShelveSessionStore
 from session3.store.SQLiteSessionStore import SQLiteSessionStore
 from session3.store.VolatileSessionStore import VolatileSessionStore
@@ -100,7 +102,27 @@ WRONG = [
     ("memory:///path", "no host and no path"),
     ("memory://?a=b", "means nothing"),
     ("directory:///nul%00byte", "directory"),
-    ("sqlite://[x", "."),
+    ("sqlite://[x", "no URL"),
+    ("redis://", "host is missing"),
+    ("redis:///0", "host is missing"),
+    ("redis://:hidden@/0", "host is missing"),
+    ("redis://user:hidden@host:port/0", "port"),
+    ("redis://user:hidden@host:65536/0", "port"),
+    ("redis://user:hidden@host/zero", "number"),
+    ("redis://user:hidden@host/0/1", "number"),
+    ("redis://user:hidden@host/-1", "number"),
+    ("redis://user:hidden@host/0?prefiks=a", "'prefiks' is unknown; known are: prefix"),
+    ("redis://user:hidden@host/0?prefix=a&prefix=b", "'prefix' is there twice"),
+    ("redis://user:hidden@host/0?prefix=", "prefix must not be empty"),
+    ("redis://user:hidden@host/0#1", "'#'"),
+    ("redis://user:hidden@[host/0", "no URL"),
+    ("redis://user:hidden\u2100@host/0", "no URL"),
+    ("redis://user:hid/hidden@host/0", "number"),
+    ("redis://user:1/hidden@host/0", "number"),
+    ("redis://user:1?hidden@host/0", "unknown"),
+    ("redis://user:1?hidden=@host/0", "unknown"),
+    ("redis://user:1#hidden@host/0", "'#'"),
+    ("rediss://:hidden@/0", "host is missing"),
 ]
 
 
@@ -111,3 +133,23 @@ def test_a_wrong_url_is_an_error_that_says_which_part(url: str, part: str, monke
     with pytest.raises(ConfigurationError, match=part) as error:
         open_store(url)
     assert {ValueError, SessionError} <= set(type(error.value).__mro__)
+    assert "hidden" not in "".join(traceback.format_exception(error.value)).replace(f"open_store({url!r})", "")
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("redis://cache", "RedisSessionStore('redis://cache:6379/0', prefix='session3:')"),
+        ("redis://user:hid%2Fden@cache:7000/3", "RedisSessionStore('redis://cache:7000/3', prefix='session3:')"),
+        ("redis://:hidden@[::1]:7000/", "RedisSessionStore('redis://::1:7000/0', prefix='session3:')"),
+        ("redis://cache/1?prefix=shop%3A", "RedisSessionStore('redis://cache:6379/1', prefix='shop:')"),
+        ("rediss://cache/1", "RedisSessionStore('rediss://cache:6379/1', prefix='session3:')"),
+    ],
+)
+def test_a_url_of_redis(url: str, shown: str) -> None:
+    store = open_store(url, default_ttl=60)
+    assert isinstance(store, RedisSessionStore)
+    assert repr(store) == shown
+    given = store._client().connection_pool.connection_kwargs
+    assert (given.get("username"), given.get("password")) in ((None, None), ("user", "hid/den"), (None, "hidden"))
+    assert ("hid" in url) == bool(given.get("password"))

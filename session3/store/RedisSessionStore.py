@@ -1,0 +1,249 @@
+"""Sessions in Redis, or Valkey: a single server, one that Sentinel watches, or a cluster.
+
+    RedisSessionStore(redis.Redis("cache.example"))
+    RedisSessionStore(Sentinel([("cache1", 26379), ("cache2", 26379)]).master_for("sessions"))
+    RedisSessionStore(redis.RedisCluster("cache.example"))
+
+>>> from session3 import open_store
+>>> open_store("redis://:secret@cache.example/2")
+RedisSessionStore('redis://cache.example:6379/2', prefix='session3:')
+
+One key for each session, and one round trip for each load, save, delete and touch; a touch does not send the data.
+Redis deletes what has expired by itself, and a session without an expiry `default_ttl` seconds after its last save or
+touch. Expiry goes by the server's clock: those of the machines in front of it never meet.
+
+Threads: safe. Processes: safe, also after a fork. Crash: a save that returned is in the server's memory; what of it
+survives a crash of the server is the server's to say (its appendonly and save, and its replicas). A server that may
+evict sessions (a maxmemory-policy other than noeviction and volatile-ttl) logs users out to make room.
+Needs Redis 5 or later. setup() has nothing to create.
+"""
+
+import math
+import re
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
+
+from .. import ids
+from ..errors import ConfigurationError, DamagedRecord, StoreUnavailable
+from ..record import Record
+from . import redisclients as clients
+from . import redisrecord
+from .RecordStore import RecordStore
+
+T = TypeVar("T")
+
+#: Seconds that a session without an expiry of its own lives after its last save or touch: two weeks.
+DEFAULT_TTL = 14 * 86400.0
+
+_SLACK = 1.0  # seconds that Redis keeps a record beyond its expiry; our own comparison is exact
+_MAX_TTL = 100 * 365 * 86400.0  # a longer one may not fit into what Redis counts with
+_SCAN = 1000  # keys of a server that one SCAN looks at
+_BATCH = 100  # values that are fetched at once
+
+
+class RedisSessionStore(RecordStore):
+    """Keeps each session under the key `prefix` + id.
+
+    `client`: a redis.Redis or redis.RedisCluster without decode_responses; it is copied, with connections of its own
+    that know no retries. `default_ttl`: seconds, for sessions without expiry. `timeout`: seconds after which a server
+    that does not answer is reported as StoreUnavailable, unless the client's own timeouts are shorter.
+    """
+
+    is_thread_safe = True
+    is_multiprocess_safe = True
+
+    def __init__(
+        self,
+        client: Any,
+        prefix: str = "session3:",
+        *,
+        default_ttl: float = DEFAULT_TTL,
+        timeout: float = 2.0,
+        **options: Any,
+    ) -> None:
+        super().__init__(**options)
+        clients.check(client)
+        if not prefix:
+            # Without one, setup(overwrite=True) would take whatever else is in that database for sessions.
+            raise ConfigurationError("prefix must not be empty")
+        if not 1 <= default_ttl < math.inf:
+            raise ConfigurationError("default_ttl must be a number of seconds, 1 or more")
+        if not 0 < timeout < math.inf:
+            raise ConfigurationError("timeout must be a positive number of seconds")
+        self.prefix, self.default_ttl, self.timeout = prefix, default_ttl, timeout
+        self._given = client
+        self._copy: Any = None
+        self._prefix = prefix.encode()
+        self._failures = clients.failures(client)
+        # The system's clock may be set, and is compared at each call. Another clock is compared at the first call only,
+        # and leads from then on: whoever moves it wants to see the sessions expire.
+        self._leads = self.clock is not time.time
+        self._lead = _Lead(0.0, False)
+
+    def __repr__(self) -> str:
+        return f"RedisSessionStore({clients.place(self._given)!r}, prefix={self.prefix!r})"
+
+    def close(self) -> None:
+        """Let go of the store's own connections; those of the client that it was given are not touched."""
+        client, self._copy = self._copy, None
+        if client is not None:
+            clients.disconnect(client)
+
+    # -- the verbs ---------------------------------------------------------------------------------------------------
+
+    def read(self, key: str) -> Record | None:
+        value, offset = self._ask(redisrecord.READ, key, self._lead)
+        return None if value is None else self._unpack(key, value, offset)
+
+    def insert(self, key: str, record: Record) -> bool:
+        lead = self._lead
+        value = redisrecord.pack(record, lead.seconds)
+        return self._do(redisrecord.INSERT, key, lead, value, self._ttl(record.expires))
+
+    def replace(self, key: str, record: Record, revision: int) -> bool:
+        lead = self._lead
+        value, head = redisrecord.pack(record, lead.seconds), redisrecord.head(revision)
+        return self._do(redisrecord.REPLACE, key, lead, value, self._ttl(record.expires), head)
+
+    def remove(self, key: str, revision: int | None = None) -> bool:
+        head = b"" if revision is None else redisrecord.head(revision)
+        return self._do(redisrecord.REMOVE, key, self._lead, head, "")
+
+    def touch(self, key: str, accessed: float, expires: float | None) -> bool:
+        lead = self._lead
+        moved = "" if expires is None else repr(expires - lead.seconds)
+        return self._do(redisrecord.TOUCH, key, lead, repr(accessed - lead.seconds), moved, self._ttl(expires))
+
+    def scan(self) -> Iterator[tuple[str, Record]]:
+        for _, key, _, record in self._values():
+            if record is not None:
+                yield key, record
+
+    def sweep(self, unused_for: float | None) -> tuple[int, int]:
+        deleted = left = 0
+        for node, key, value, record in self._values():
+            if record is None:
+                # Nobody knows how old it is: it goes when a session of now would.
+                self._order(node, redisrecord.LIMIT, key, self._ttl(None))
+            elif record.is_due(self.clock(), unused_for):
+                # Its times are compared too: it may have been used since.
+                deleted += self._order(node, redisrecord.REMOVE, key, redisrecord.times(value), "any")
+            else:
+                left += record.is_session(self.clock())
+        return deleted, left
+
+    def create(self) -> None:
+        """There is nothing to create."""
+
+    def clear(self) -> None:
+        for node, keys in self._keys():
+            self._pipe(node, [("DEL", self._name(key)) for key in keys])
+
+    # -- expiry ------------------------------------------------------------------------------------------------------
+
+    def _ttl(self, expires: float | None) -> int:
+        """Return for how many milliseconds Redis is to keep a record."""
+        seconds = self.default_ttl if expires is None else max(0.0, expires - self.clock()) + _SLACK
+        return math.ceil(min(seconds, _MAX_TTL) * 1000)
+
+    # -- the server --------------------------------------------------------------------------------------------------
+
+    def _name(self, key: str) -> bytes:
+        return self._prefix + key.encode()
+
+    def _client(self) -> Any:
+        client = self._copy
+        if client is None:
+            client = self._copy = clients.limited(self._given, self.timeout)
+        return client
+
+    def _talk(self, act: Callable[[Any], T]) -> T:
+        """Return `act(client)`. All that goes to a server goes through here. Raises StoreUnavailable."""
+        try:
+            try:
+                return act(self._client())
+            except self._failures.stale as error:
+                if isinstance(error, self._failures.hopeless):
+                    raise
+                # It died while it was idle, or led to what is a replica by now; its neighbours may have, too. Once
+                # more is safe: a write whose reply was lost is known by its revision.
+                self._copy = None
+            return act(self._client())
+        except self._failures.all as error:
+            raise StoreUnavailable(f"{self!r} can't be used: {error}") from error
+
+    def _now(self, lead: "_Lead") -> str:
+        return "" if lead.is_known else repr(self.clock() - lead.seconds)
+
+    def _ask(self, script: redisrecord.Script, key: str, lead: "_Lead", *arguments: Any) -> tuple[Any, float]:
+        """Run a script; return its result, and by how much our clock is ahead of the server's."""
+        call = 1, self._name(key), self._now(lead), *arguments
+
+        def run(client: Any) -> Any:
+            try:
+                return client.execute_command("EVALSHA", script.sha, *call)
+            except self._failures.forgot_script:
+                return client.execute_command("EVAL", script.text, *call)
+
+        result, shift = self._talk(run)
+        return result, self._learn(lead, shift)
+
+    def _do(self, script: redisrecord.Script, key: str, lead: "_Lead", *arguments: Any) -> bool:
+        return bool(self._ask(script, key, lead, *arguments)[0])
+
+    def _learn(self, lead: "_Lead", shift: bytes) -> float:
+        if shift or not lead.is_known:
+            lead = self._lead = _Lead(lead.seconds - float(shift or 0), self._leads)
+        return lead.seconds
+
+    def _unpack(self, key: str, value: bytes, offset: float) -> Record | None:
+        try:
+            return redisrecord.unpack(value, offset)
+        except DamagedRecord as error:
+            self._report_damage(key, error)
+            return None
+
+    # -- all of them -------------------------------------------------------------------------------------------------
+
+    def _keys(self) -> Iterator[tuple[Any, list[str]]]:
+        """Yield batches of our keys, each with the server that has them."""
+        pattern = re.sub(rb"([*?\[\]\\])", rb"\\\1", self._prefix) + b"*"
+        for node in self._talk(clients.nodes):
+            cursor, before = 0, set[bytes]()
+            while True:
+                cursor, found = self._talk(partial(clients.scan, node, cursor, pattern, _SCAN))
+                # While Redis shrinks its table, keys come again, soon after the first time.
+                new, before = set(found) - before, set(found)
+                keys = [name[len(self._prefix) :].decode("ascii", "replace") for name in new]
+                ours = [key for key in keys if ids.is_id(key)]
+                for start in range(0, len(ours), _BATCH):
+                    yield node, ours[start : start + _BATCH]
+                if cursor == 0:
+                    break
+
+    def _values(self) -> Iterator[tuple[Any, str, bytes, Record | None]]:
+        """Yield (server, key, value, record) of all that is stored; the record is None where it is damaged."""
+        for node, keys in self._keys():
+            lead = self._lead
+            look = ("EVAL", redisrecord.LOOK.text, 1, self._name(keys[0]), self._now(lead))
+            look, *values = self._pipe(node, [look, *(("GET", self._name(key)) for key in keys)])
+            offset = self._learn(lead, look[1])
+            for key, value in zip(keys, values, strict=True):
+                if value is not None:
+                    yield node, key, value, self._unpack(key, value, offset)
+
+    def _order(self, node: Any, script: redisrecord.Script, key: str, *arguments: bytes | str | int) -> int:
+        [(result, _)] = self._pipe(node, [("EVAL", script.text, 1, self._name(key), "", *arguments)])
+        return int(result)
+
+    def _pipe(self, node: Any, commands: list[tuple[Any, ...]]) -> list[Any]:
+        return self._talk(lambda _: clients.send_together(node, commands))
+
+
+class _Lead(NamedTuple):
+    """How far our clock is ahead of the server's, in seconds: known for good, or what it was at the last call."""
+
+    seconds: float
+    is_known: bool

@@ -1,0 +1,167 @@
+"""A record as the value of a Redis key, and the scripts that change it on the server.
+
+0    magic and format, 4 bytes; the revision, 8: what a compare-and-swap compares, as bytes, since a number in Lua
+     has 53 bits
+12   created, modified, accessed, expires: doubles, seconds since the epoch by the server's clock; a touch overwrites
+     the last two in place
+44   lengths of user key and forward, 2 bytes each; user key; forward; payload
+
+>>> record = Record(b"payload", 7, 1.0, 2.0, 3.0, user_key="alice")
+>>> unpack(pack(record, offset=0.5), offset=0.5) == record
+True
+"""
+
+import hashlib
+import struct
+from typing import NamedTuple
+
+from ..errors import DamagedRecord
+from ..record import Record, pack_expires, unpack_expires
+
+_MAGIC = b"s3r1"
+_HEAD = struct.Struct(">4sQddddHH")
+
+
+def pack(record: Record, offset: float) -> bytes:
+    """Return the value of a record; `offset` is how far the record's clock is ahead of the server's."""
+    user_key = b"" if record.user_key is None else b"=" + record.user_key.encode()
+    forward = b"" if record.forward is None else b"=" + record.forward.encode()
+    times = (record.created, record.modified, record.accessed, pack_expires(record.expires))
+    by_server = [time - offset for time in times]
+    head = _HEAD.pack(_MAGIC, record.revision, *by_server, len(user_key), len(forward))
+    return b"".join((head, user_key, forward, record.payload))
+
+
+def unpack(value: bytes, offset: float) -> Record:
+    """Return the record of a value. Raises DamagedRecord if it is no value of ours."""
+    if len(value) < _HEAD.size or not value.startswith(_MAGIC):
+        raise DamagedRecord("the value of its key is not in session3's format")
+    _, revision, created, modified, accessed, expires, user_length, forward_length = _HEAD.unpack_from(value)
+    user_end = _HEAD.size + user_length
+    end = user_end + forward_length
+    if len(value) < end:
+        raise DamagedRecord("the value of its key was cut off")
+    try:
+        user_key, forward = value[_HEAD.size : user_end].decode(), value[user_end:end].decode()
+    except UnicodeDecodeError as error:
+        raise DamagedRecord("its user key or its forward is no text") from error
+    return Record(
+        payload=value[end:],
+        revision=revision,
+        created=created + offset,
+        modified=modified + offset,
+        accessed=accessed + offset,
+        expires=unpack_expires(expires + offset),
+        user_key=user_key[1:] if user_length else None,
+        forward=forward[1:] if forward_length else None,
+    )
+
+
+def head(revision: int) -> bytes:
+    """Return how the value of a record with this revision begins."""
+    return _MAGIC + revision.to_bytes(8, "big")
+
+
+def times(value: bytes) -> bytes:
+    """Return how a value begins, up to and with its times: what tells whether it was written or touched since."""
+    return value[:44]
+
+
+# -- scripts ---------------------------------------------------------------------------------------------------------
+
+
+class Script(NamedTuple):
+    """A Lua script, and the SHA-1 under which a server that has seen it knows it."""
+
+    text: str
+    sha: str
+
+
+# ARGV[1] is what the caller takes the server's time to be. Where that is right within half a second it is left at
+# that, so that a record's times don't wander by the length of each round trip; else all its times are shifted by the
+# difference, and the caller is told. An empty one stands: the caller leads (see RedisSessionStore._offset).
+_START = """
+local key, shift = KEYS[1], 0
+if ARGV[1] ~= '' then
+  local time = redis.call('TIME')
+  shift = time[1] + time[2] / 1000000 - ARGV[1]
+  if math.abs(shift) < 0.5 then shift = 0 end
+end
+local function answer(result)
+  return {result, shift == 0 and '' or string.format('%.6f', shift)}
+end
+local function shifted(value)
+  if shift == 0 then return value end
+  local created, modified, accessed, expires = struct.unpack('>dddd', value, 13)
+  local times = struct.pack('>dddd', created + shift, modified + shift, accessed + shift, expires + shift)
+  return value:sub(1, 12) .. times .. value:sub(45)
+end
+-- "Not there" from a replica that lags behind would log somebody out: a write, which changes nothing, makes it say
+-- that it is read-only.
+local function refuse()
+  if redis.call('EXISTS', key) == 1 then redis.call('RENAMENX', key, key) else redis.call('DEL', key) end
+  return answer(0)
+end
+"""
+
+
+def _script(body: str) -> Script:
+    text = _START + body
+    return Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
+
+
+#: Answers with the value; '' is damaged, nil is not there.
+READ = _script("""
+local value = redis.pcall('GET', key)
+if not value then redis.call('DEL', key) end
+return answer(type(value) == 'table' and '' or value)
+""")
+
+#: ARGV: value, milliseconds to live.
+INSERT = _script("""
+return answer(redis.call('SET', key, shifted(ARGV[2]), 'PX', ARGV[3], 'NX') and 1 or 0)
+""")
+
+#: ARGV: value, milliseconds to live, how the value there has to begin.
+REPLACE = _script("""
+if redis.pcall('GETRANGE', key, 0, #ARGV[4] - 1) ~= ARGV[4] then return refuse() end
+redis.call('SET', key, shifted(ARGV[2]), 'PX', ARGV[3])
+return answer(1)
+""")
+
+#: ARGV: how the value there has to begin; '' if what a rotation left behind is to stay.
+REMOVE = _script("""
+local head = redis.pcall('GETRANGE', key, 0, 47)
+if type(head) == 'table' then head = '' end
+if head:sub(1, #ARGV[2]) ~= ARGV[2] then return refuse() end
+if ARGV[3] == '' and #head == 48 and head:sub(1, 4) == 's3r1' then
+  local user, forward = struct.unpack('>HH', head, 45)
+  if forward ~= 0 and redis.call('STRLEN', key) == 48 + user + forward then return refuse() end
+end
+return answer(redis.call('DEL', key))
+""")
+
+#: ARGV: accessed, expires or '', milliseconds to live if it gets, or has, this expiry.
+TOUCH = _script("""
+local head = redis.pcall('GETRANGE', key, 0, 47)
+if type(head) == 'table' or #head < 48 or head:sub(1, 4) ~= 's3r1' then return refuse() end
+if struct.unpack('>H', head, 47) ~= 0 then return refuse() end
+local accessed, expires = struct.unpack('>dd', head, 29)
+if ARGV[2] + shift < accessed then return answer(1) end
+accessed = ARGV[2] + shift
+if ARGV[3] ~= '' then expires = ARGV[3] + shift end
+redis.call('SETRANGE', key, 28, struct.pack('>dd', accessed, expires))
+if ARGV[3] ~= '' or expires == math.huge then redis.call('PEXPIRE', key, ARGV[4]) end
+return answer(1)
+""")
+
+#: Only compares the clocks.
+LOOK = _script("""
+return answer(1)
+""")
+
+#: ARGV: milliseconds to live for a key that would live for ever.
+LIMIT = _script("""
+if redis.call('PTTL', key) == -1 then redis.call('PEXPIRE', key, ARGV[2]) end
+return answer(0)
+""")
