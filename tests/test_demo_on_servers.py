@@ -8,25 +8,36 @@ import pytest
 
 from .mariadb_server import MARIADBD, MariaDBServer
 from .postgres_server import INITDB, PostgresServer
+from .private_server import find_program
+from .redis_server import RedisServer
 from .servers import DemoServer
 from .test_cli import session3
 from .test_demo import Browser
+
+REDIS = find_program("redis-server")
 
 pytest.importorskip("quixote", reason="needs Quixote: pip install 'session3[quixote]'")
 
 SERVERS = {
     "postgresql": (INITDB, PostgresServer, "apt-get install postgresql"),
     "mysql": (MARIADBD, MariaDBServer, "apt-get install mariadb-server"),
+    # One that keeps what it has answered for, as the others do.
+    "redis": (
+        REDIS,
+        lambda: RedisServer("--appendonly", "yes", "--appendfsync", "always"),
+        "apt-get install redis-server",
+    ),
 }
 
 
 @pytest.fixture(params=SERVERS)
 def database(request: pytest.FixtureRequest) -> Iterator[Any]:
-    program, server, remedy = SERVERS[request.param]
+    program, make, remedy = SERVERS[request.param]
     if program is None:
         pytest.skip(f"needs {request.param}: {remedy}")
-    with server() as running:
-        yield running
+    server: Any = make()
+    with server:
+        yield server
 
 
 def test_two_demos_on_one_database_and_both_restarted(database: Any, tmp_path: Path) -> None:
