@@ -5,7 +5,7 @@
 | `directory:///path` | DirectorySessionStore |
 | `shelve:///path` | ShelveSessionStore |
 | `sqlite:///path`, `sqlite://` (in memory) | SQLiteSessionStore |
-| `redis://[user:password@]host[:port][/db][?prefix=…]`, `rediss://…` (TLS) | RedisSessionStore |
+| `redis://[user:password@]host[:port][/db][?prefix=…]`, `rediss://…` (TLS), `redis+cluster://…` | RedisSessionStore |
 | `memory://` | VolatileSessionStore |
 | `postgresql://user:password@host:port/database?table=name` | PostgresSessionStore |
 | `mysql://user:password@host:port/database?table=name` | MySQLSessionStore |
@@ -114,7 +114,7 @@ def _nothing(parts: SplitResult) -> tuple[()]:
 
 
 def _redis(parts: SplitResult) -> tuple[Any, ...]:
-    from .store.redisclients import open_client
+    from .store.redisclients import open_client, open_cluster
 
     if not parts.hostname:
         raise ConfigurationError(f"{parts.scheme}: the host is missing: {parts.scheme}://host/0")
@@ -124,8 +124,12 @@ def _redis(parts: SplitResult) -> tuple[Any, ...]:
         raise ConfigurationError(f"{parts.scheme}: what follows the host must be a number: {parts.scheme}://host/0")
     options = _query(parts, "prefix")
     user, password = (unquote(given) if given else None for given in (parts.username, parts.password))
-    client = open_client(parts.hostname, _port(parts) or 6379, int(db), user, password, ssl=parts.scheme == "rediss")
-    return (client, *options.values())
+    host, port, ssl = parts.hostname, _port(parts) or 6379, parts.scheme == "rediss"
+    if parts.scheme == "redis+cluster":
+        if db != "0":
+            raise ConfigurationError(f"{parts.scheme}: a cluster has one database: {parts.scheme}://host")
+        return (open_cluster(host, port, user, password, ssl), *options.values())
+    return (open_client(host, port, int(db), user, password, ssl), *options.values())
 
 
 def _port(parts: SplitResult) -> int | None:
@@ -167,6 +171,7 @@ _SCHEMES = {
     "mysql": _Scheme("MySQLSessionStore", _mysql),
     "postgresql": _Scheme("PostgresSessionStore", _postgres),
     "redis": _Scheme("RedisSessionStore", _redis),
+    "redis+cluster": _Scheme("RedisSessionStore", _redis),
     "rediss": _Scheme("RedisSessionStore", _redis),
     "shelve": _Scheme("ShelveSessionStore", _path),
     "sqlite": _Scheme("SQLiteSessionStore", _path_or_memory),

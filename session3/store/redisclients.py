@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..errors import ConfigurationError, MissingDriver
+from ..errors import ConfigurationError, MissingDriver, StoreUnavailable
 
 if TYPE_CHECKING:
     import redis
@@ -36,6 +36,15 @@ def driver() -> Any:
 def open_client(host: str, port: int, db: int, user: str | None, password: str | None, ssl: bool) -> Any:
     """Return a client; nothing is connected yet."""
     return driver().Redis(host=host, port=port, db=db, username=user, password=password, ssl=ssl)
+
+
+def open_cluster(host: str, port: int, user: str | None, password: str | None, ssl: bool) -> Any:
+    """Return a client of a cluster, told its layout by one of its nodes. Raises StoreUnavailable if that is gone."""
+    redis = driver()
+    try:
+        return redis.RedisCluster(host=host, port=port, username=user, password=password, ssl=ssl)
+    except (redis.RedisError, redis.exceptions.RedisClusterException, OSError) as error:
+        raise StoreUnavailable(f"the Redis cluster of {host}:{port} can't be reached: {error}") from error
 
 
 def check(client: Any) -> None:

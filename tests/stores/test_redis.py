@@ -133,7 +133,25 @@ def cluster() -> Iterator[Any]:
         yield client
 
 
-class TestOnACluster(RecordContract, IterationContract, SweepContract, SetupContract, ThreadContract):
+class TestOnACluster(
+    RecordContract,
+    IterationContract,
+    SweepContract,
+    SetupContract,
+    SealContract,
+    ThreadContract,
+    ProcessContract,
+    CrashContract,
+):
+    @pytest.fixture
+    def make_store(self, cluster: Any, prefix: str, clock: Clock) -> Iterator[Any]:
+        with contextlib.ExitStack() as stack:
+            yield lambda **options: stack.enter_context(RedisSessionStore(cluster, prefix, clock=clock, **options))
+
+    @pytest.fixture
+    def store_url(self, cluster: Any, prefix: str) -> str:
+        return f"redis+cluster://127.0.0.1:{cluster.get_default_node().port}/?prefix={prefix}"
+
     @pytest.fixture
     def store(self, cluster: Any, prefix: str, clock: Clock) -> Iterator[Any]:
         with RedisSessionStore(cluster, prefix, clock=clock) as store:
