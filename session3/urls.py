@@ -5,6 +5,7 @@
 | `directory:///path` | DirectorySessionStore |
 | `shelve:///path` | ShelveSessionStore |
 | `sqlite:///path`, `sqlite://` (in memory) | SQLiteSessionStore |
+| `durus:///path`, `durus://host:port` (a server) | DurusSessionStore |
 | `memory://` | VolatileSessionStore |
 
 >>> open_store("memory://")
@@ -12,7 +13,7 @@ VolatileSessionStore()
 >>> open_store("mongo://host")
 Traceback (most recent call last):
     ...
-session3.errors.ConfigurationError: unknown scheme 'mongo'; known are: directory, memory, shelve, sqlite
+session3.errors.ConfigurationError: unknown scheme 'mongo'; known are: directory, durus, memory, shelve, sqlite
 """
 
 from collections.abc import Callable
@@ -62,6 +63,32 @@ def _path_or_memory(parts: SplitResult) -> tuple[str]:
     return (":memory:",)
 
 
+def _durus_file_or_server(parts: SplitResult) -> tuple[Any]:
+    from .durusfiles import PORT, DurusFile, DurusServer
+
+    if not parts.netloc:
+        return (DurusFile(*_path(parts)),)
+    host, port = _host_and_port(parts)
+    return (DurusServer(host, PORT if port is None else port),)
+
+
+def _host_and_port(parts: SplitResult) -> tuple[str, int | None]:
+    if "@" in parts.netloc:
+        raise ConfigurationError(f"{parts.scheme}: a server of this kind knows no user and no password")
+    if parts.path not in ("", "/"):
+        raise ConfigurationError(f"{parts.scheme}: the path after host and port means nothing here")
+    _refuse_query(parts)
+    try:
+        port = parts.port
+    except ValueError as error:
+        raise ConfigurationError(f"{parts.scheme}: the port is no number from 1 to 65535") from error
+    if not parts.hostname:
+        raise ConfigurationError(f"{parts.scheme}: the host is missing: {parts.scheme}://host:port")
+    if port == 0:
+        raise ConfigurationError(f"{parts.scheme}: the port is no number from 1 to 65535")
+    return parts.hostname, port
+
+
 def _nothing(parts: SplitResult) -> tuple[()]:
     if parts.netloc or parts.path not in ("", "/"):
         raise ConfigurationError(f"{parts.scheme}:// takes no host and no path")
@@ -81,6 +108,7 @@ class _Scheme(NamedTuple):
 
 _SCHEMES = {
     "directory": _Scheme("DirectorySessionStore", _path),
+    "durus": _Scheme("DurusSessionStore", _durus_file_or_server),
     "memory": _Scheme("VolatileSessionStore", _nothing),
     "shelve": _Scheme("ShelveSessionStore", _path),
     "sqlite": _Scheme("SQLiteSessionStore", _path_or_memory),
