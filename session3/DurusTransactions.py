@@ -11,15 +11,14 @@ Threads: safe, under one lock. Processes: a connection is never used in a proces
 after it broke, another one is opened, if we were given what opens it; else every further call is a DurusFailure.
 """
 
-import contextlib
 import os
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, TypeVar
 
-from .durusfiles import import_durus
+from .durusstorages import close, forget, import_durus, start_pack
 from .errors import ConfigurationError, SessionError
 
 T = TypeVar("T")
@@ -27,8 +26,6 @@ T = TypeVar("T")
 _MAX_CONFLICTS = 100  # some in a row are usual among processes that write without a pause
 _LONGEST_WAIT = 0.002  # seconds
 
-#: Connections that came over a fork. SQLite forbids to close one there, and freeing is closing.
-_inherited: list[Any] = []
 _forking = threading.Lock()
 
 
@@ -117,7 +114,7 @@ class DurusTransactions:
 
     def pack(self) -> None:
         """Drop what nothing leads to any more; other threads, and clients of a server, work on meanwhile."""
-        storage, steps = self.run(lambda root, again: (self.storage, _start_pack(self.storage)))
+        storage, steps = self.run(lambda root, again: (self.storage, start_pack(self.storage)))
 
         def step(root: Any, again: bool) -> bool:
             if self.storage is not storage:
@@ -138,7 +135,7 @@ class DurusTransactions:
             with self._lock:
                 connection, self._connection = self._connection, None
                 if connection is not None:
-                    _close(connection.get_storage())
+                    close(connection.get_storage())
 
     # -- connections -------------------------------------------------------------------------------------------------
 
@@ -162,7 +159,7 @@ class DurusTransactions:
             # Not closed: it is not ours. Not used: its file or its server may be in the middle of something.
             self._broken = error
         else:
-            _close(connection.get_storage())
+            close(connection.get_storage())
 
     def _notice_fork(self) -> None:
         if self._pid == os.getpid():
@@ -174,7 +171,7 @@ class DurusTransactions:
                 self._lock = threading.RLock()  # a thread that is not here may have held the other one
                 connection, self._connection = self._connection, None
                 if connection is not None:
-                    _forget(connection)
+                    forget(connection)
                 self._pid = os.getpid()
 
 
@@ -188,39 +185,6 @@ class _Lost(Exception):
 
 
 _done = object()
-
-
-def _start_pack(storage: Any) -> Iterator[object]:
-    filename = getattr(storage, "get_filename", str)()
-    if os.path.exists(filename):
-        # What is packed into becomes the file: with the mode of it, and not one for everybody.
-        with contextlib.suppress(FileExistsError):
-            os.close(os.open(filename + ".pack", os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
-    steps = storage.get_packer()
-    if steps is None:
-        storage.pack()
-    return iter(steps or ())
-
-
-def _close(storage: Any) -> None:
-    with contextlib.suppress(Exception):
-        storage.close()
-    if hasattr(storage, "s"):
-        storage.s.close()
-
-
-def _forget(connection: Any) -> None:
-    """Let go of a connection that belongs to the parent process, without a word to its server or its file."""
-    storage = connection.get_storage()
-    if hasattr(storage, "s"):
-        storage.s.close()
-    elif hasattr(storage, "shelf"):
-        # Closing would open the parent's lock; and what the parent was about to write must not be written twice.
-        null = os.open(os.devnull, os.O_RDWR)
-        os.dup2(null, storage.shelf.get_file().file.fileno())
-        os.close(null)
-    else:
-        _inherited.append(connection)
 
 
 def _describe(error: BaseException) -> str:

@@ -22,12 +22,12 @@ import os
 import random
 import socket
 import sqlite3
-import sys
 import time
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 from . import durusformat
-from .errors import MissingDriver
+from .durusstorages import connect, import_durus
 
 log = logging.getLogger("session3")
 
@@ -40,13 +40,14 @@ _SQLITE_MAGIC = b"SQLite format 3\0"
 _SQLITE_TABLE = "CREATE TABLE IF NOT EXISTS objects (id integer primary key, data blob, refs blob)"
 
 
-class DurusFile(NamedTuple):
+@dataclass(frozen=True)
+class DurusFile:
     """Opens a file, again and again; SQLite if `sqlite` or if that is what is there."""
 
     path: str
     sqlite: bool = False
 
-    is_multiprocess_safe = False
+    is_multiprocess_safe: ClassVar[bool] = False
 
     def __call__(self) -> Any:
         return open_sqlite(self.path) if self.sqlite else open_file(self.path)
@@ -58,44 +59,21 @@ class DurusFile(NamedTuple):
         return os.path.exists(self.path) or _is_pack_interrupted(self.path)
 
 
-class DurusServer(NamedTuple):
+@dataclass(frozen=True)
+class DurusServer:
     """Opens a connection to a server, again and again."""
 
     host: str
     port: int = PORT
     timeout: float = TIMEOUT
 
-    is_multiprocess_safe = True
+    is_multiprocess_safe: ClassVar[bool] = True
 
     def __call__(self) -> Any:
         return open_server(self.host, self.port, timeout=self.timeout)
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-
-
-def import_durus() -> None:
-    """Import Durus, or raise MissingDriver; and keep it quiet unless the application has configured its logger.
-
-    By itself Durus writes a line on each commit to stderr, and where that is redirected takes stdout there, too.
-    """
-    logger = logging.getLogger("durus")
-    if not logger.handlers:
-        logger.addHandler(logging.NullHandler())  # Durus leaves a logger alone that has a handler
-        if logger.level == logging.NOTSET:
-            logger.setLevel(logging.WARNING)
-    try:
-        import durus.btree
-        import durus.client_storage
-        import durus.connection
-        import durus.file_storage
-        import durus.sqlite_storage  # noqa: F401
-    except ImportError as error:
-        raise MissingDriver("Durus", "durus") from error
-    if logger.level == logging.INFO and not logger.propagate and len(logger.handlers) == 1:
-        stream = getattr(logger.handlers[0], "stream", None)
-        if stream is not None and stream in (sys.stderr, sys.__stderr__):
-            logger.setLevel(logging.WARNING)  # that is how Durus itself sets it up
 
 
 # -- files -----------------------------------------------------------------------------------------------------------
@@ -107,7 +85,6 @@ def open_file(path: str | os.PathLike[str], *, cache_size: int = CACHE_SIZE) -> 
     Raises OSError, too if another process has the file open, or it is no file of Durus.
     """
     import_durus()
-    from durus.connection import Connection
     from durus.file_storage import FileStorage
 
     path = os.path.abspath(path)
@@ -116,7 +93,7 @@ def open_file(path: str | os.PathLike[str], *, cache_size: int = CACHE_SIZE) -> 
     try:
         if file.read(len(_SQLITE_MAGIC)) != _SQLITE_MAGIC:
             durusformat.mend(file.file)
-            return Connection(FileStorage(file), cache_size=cache_size)
+            return connect(FileStorage(file), cache_size)
         file.close()
     except BaseException:
         file.close()
@@ -197,7 +174,6 @@ def _is_pack_interrupted(path: str) -> bool:
 def open_sqlite(path: str | os.PathLike[str], *, cache_size: int = CACHE_SIZE) -> Any:
     """Open, or create with mode 0600, an SQLite file of Durus, for any thread and this process only."""
     import_durus()
-    from durus.connection import Connection
     from durus.sqlite_storage import SqliteStorage
 
     path = os.path.abspath(path)
@@ -216,7 +192,7 @@ def open_sqlite(path: str | os.PathLike[str], *, cache_size: int = CACHE_SIZE) -
             own.executescript("BEGIN EXCLUSIVE; COMMIT")
             last = storage._get_last_oid()
             storage._last_oid = 0 if last is None else last + 1  # by itself it would give its last number again
-            return Connection(storage, cache_size=cache_size)
+            return connect(storage, cache_size)
         except BaseException:
             own.close()
             raise
@@ -231,7 +207,6 @@ def open_server(host: str, port: int = PORT, *, timeout: float = TIMEOUT, cache_
     """Connect to a Durus server. Raises OSError; so does later a server that is silent for `timeout` seconds."""
     import_durus()
     from durus.client_storage import ClientStorage
-    from durus.connection import Connection
     from durus.error import DurusError
     from durus.storage_server import HostPortAddress
 
@@ -242,7 +217,7 @@ def open_server(host: str, port: int = PORT, *, timeout: float = TIMEOUT, cache_
         address = HostPortAddress(host, port)
         address.get_connected_socket = lambda connected=connected: connected
         try:
-            return Connection(ClientStorage(address=address), cache_size=cache_size)
+            return connect(ClientStorage(address=address), cache_size)
         except (AssertionError, DurusError) as error:
             # Durus's way to say that another client is about to make the root of a new store.
             connected.close()

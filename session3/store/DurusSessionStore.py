@@ -28,12 +28,11 @@ Each write adds to the file: call `pack` now and then, at night perhaps. In the 
 import contextlib
 import itertools
 import pickle
-import sqlite3
-import threading
 import zlib
 from collections.abc import Iterator
 from typing import Any
 
+from ..durusstorages import is_bound_to_thread, is_shared, place
 from ..DurusTransactions import DurusFailure, DurusTransactions
 from ..record import Record
 from .failures import unavailable_on
@@ -58,11 +57,11 @@ class DurusSessionStore(RecordStore):
         self._source = connection
         self._transactions = DurusTransactions(connection)
         storage = self._transactions.storage
-        self.is_thread_safe = not _is_bound_to_thread(storage)
-        self.is_multiprocess_safe = getattr(connection, "is_multiprocess_safe", _is_shared(storage))
+        self.is_thread_safe = not is_bound_to_thread(storage)
+        self.is_multiprocess_safe = getattr(connection, "is_multiprocess_safe", is_shared(storage))
 
     def __repr__(self) -> str:
-        return f"DurusSessionStore({_place(self._transactions.storage) or str(self._source)!r})"
+        return f"DurusSessionStore({place(self._transactions.storage) or str(self._source)!r})"
 
     def close(self) -> None:
         self._transactions.close()
@@ -229,34 +228,3 @@ def _unpack_head(found: Any) -> Record | None:
 def _revision(found: Any) -> int | None:
     head = _unpack_head(found)
     return None if head is None else head.revision
-
-
-# -- storages --------------------------------------------------------------------------------------------------------
-
-
-def _place(storage: Any) -> str:
-    address = getattr(storage, "address", None)
-    if address is not None:
-        return str(getattr(address, "filename", address)).replace("\0", "@")
-    return str(getattr(storage, "get_filename", str)())
-
-
-def _is_shared(storage: Any) -> bool:
-    return type(storage).__name__ == "ClientStorage"
-
-
-def _is_bound_to_thread(storage: Any) -> bool:
-    """Tell whether the storage is on an SQLite connection that only the thread may use that opened it."""
-    bound = []
-
-    def use_it() -> None:
-        try:
-            storage.load(bytes(8))
-        except sqlite3.ProgrammingError:
-            bound.append(True)
-
-    if type(storage).__name__ == "SqliteStorage":
-        thread = threading.Thread(target=use_it)
-        thread.start()
-        thread.join()
-    return bool(bound)

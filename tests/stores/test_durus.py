@@ -43,7 +43,8 @@ def server_url() -> Iterator[str]:
     if "SESSION3_TEST_DURUS_URL" in os.environ:
         yield os.environ["SESSION3_TEST_DURUS_URL"]
     else:
-        with DurusServer() as server:
+        server = DurusServer()
+        with server:
             yield server.url
 
 
@@ -71,7 +72,7 @@ class OnOpenConnection:
 
 @pytest.fixture
 def make_store(source: Any, clock: Clock) -> Iterator[Any]:
-    made = []
+    made: list[DurusSessionStore] = []
 
     def make(**options: Any) -> DurusSessionStore:
         for earlier in made:
