@@ -5,6 +5,7 @@
 | `directory:///path` | DirectorySessionStore |
 | `shelve:///path` | ShelveSessionStore |
 | `sqlite:///path`, `sqlite://` (in memory) | SQLiteSessionStore |
+| `durus:///path`, `durus://host:port` (a server) | DurusSessionStore |
 | `redis://[user:password@]host[:port][/db][?prefix=…]`, `rediss://…` (TLS), `redis+cluster://…` | RedisSessionStore |
 | `memory://` | VolatileSessionStore |
 | `postgresql://user:password@host:port/database?table=name` | PostgresSessionStore |
@@ -15,7 +16,7 @@ VolatileSessionStore()
 >>> open_store("mongo://host")
 Traceback (most recent call last):
     ...
-session3.errors.ConfigurationError: unknown scheme 'mongo'; known are: directory, memory, ...
+session3.errors.ConfigurationError: unknown scheme 'mongo'; known are: directory, durus, ...
 """
 
 from collections.abc import Callable
@@ -106,6 +107,27 @@ class Opener:
         return self._driver.connect(**self._settings)
 
 
+def _durus_file_or_server(parts: SplitResult) -> tuple[Any]:
+    from .durusfiles import PORT, DurusFile, DurusServer
+
+    if not parts.netloc:
+        return (DurusFile(*_path(parts)),)
+    host, port = _host_and_port(parts)
+    return (DurusServer(host, PORT if port is None else port),)
+
+
+def _host_and_port(parts: SplitResult) -> tuple[str, int | None]:
+    if "@" in parts.netloc:
+        raise ConfigurationError(f"{parts.scheme}: a server of this kind knows no user and no password")
+    if parts.path not in ("", "/"):
+        raise ConfigurationError(f"{parts.scheme}: the path after host and port means nothing here")
+    _refuse_query(parts)
+    port = _port(parts)
+    if not parts.hostname or port == 0:
+        raise ConfigurationError(f"{parts.scheme}: host or port is missing: {parts.scheme}://host:port")
+    return parts.hostname, port
+
+
 def _nothing(parts: SplitResult) -> tuple[()]:
     if parts.netloc or parts.path not in ("", "/"):
         raise ConfigurationError(f"{parts.scheme}:// takes no host and no path")
@@ -167,6 +189,7 @@ class _Scheme(NamedTuple):
 
 _SCHEMES = {
     "directory": _Scheme("DirectorySessionStore", _path),
+    "durus": _Scheme("DurusSessionStore", _durus_file_or_server),
     "memory": _Scheme("VolatileSessionStore", _nothing),
     "mysql": _Scheme("MySQLSessionStore", _mysql),
     "postgresql": _Scheme("PostgresSessionStore", _postgres),

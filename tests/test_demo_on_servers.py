@@ -1,11 +1,13 @@
 """The demo on stores that are servers: set up from a shell, restarted, and with the server itself restarted."""
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from .durus_server import DurusServer
 from .mariadb_server import MARIADBD, MariaDBServer
 from .postgres_server import INITDB, PostgresServer
 from .private_server import find_program
@@ -20,6 +22,7 @@ pytest.importorskip("quixote", reason="needs Quixote: pip install 'session3[quix
 
 SERVERS = {
     "postgresql": (INITDB, PostgresServer, "apt-get install postgresql"),
+    "durus": (sys.executable, DurusServer, "pip install 'session3[durus]'"),
     "mysql": (MARIADBD, MariaDBServer, "apt-get install mariadb-server"),
     # One that keeps what it has answered for, as the others do.
     "redis": (

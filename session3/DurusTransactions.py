@@ -1,0 +1,192 @@
+"""Work on a Durus connection, one transaction at a time: from any thread, after a fork, with a server that went away.
+
+>>> import tempfile
+>>> from session3.durusfiles import DurusFile
+>>> transactions = DurusTransactions(DurusFile(tempfile.mkdtemp() + "/some.durus"))
+>>> transactions.run(lambda root, again: root.setdefault("colour", "red"))
+'red'
+>>> transactions.close()
+
+Threads: safe, under one lock. Processes: a connection is never used in a process that it was forked into. There, and
+after it broke, another one is opened, if we were given what opens it; else every further call is a DurusFailure.
+"""
+
+import os
+import random
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from .durusstorages import close, forget, import_durus, start_pack
+from .errors import ConfigurationError, SessionError
+
+T = TypeVar("T")
+
+_MAX_CONFLICTS = 100  # some in a row are usual among processes that write without a pause
+_LONGEST_WAIT = 0.002  # seconds
+
+_forking = threading.Lock()
+
+
+class DurusFailure(Exception):
+    """What stands under the connection failed; the message tells how, and the cause is chained where there is one."""
+
+
+class DurusTransactions:
+    """Runs functions on the root of a Connection, or of those that a callable without arguments opens."""
+
+    def __init__(self, source: Any) -> None:
+        import_durus()
+        from durus.connection import Connection
+
+        self._opener: Callable[[], Any] | None = None
+        self._connection: Any = None
+        self._broken: Exception | None = None
+        self._pid = os.getpid()
+        self._lock = threading.RLock()
+        if isinstance(source, Connection):
+            self._adopt(source)
+        elif callable(source):
+            self._opener = source
+        else:
+            raise ConfigurationError(f"needs a Connection of Durus, or a callable that opens one, not {source!r}")
+
+    def _adopt(self, connection: Any) -> None:
+        if connection.changed:
+            raise ConfigurationError("this connection has changes of its own; give sessions one that is theirs alone")
+        if type(connection.get_storage()).__name__ == "SqliteStorage":
+            connection.get_storage().new_oid()  # skips the last number in the file, that Durus would give again
+        self._connection = connection
+
+    @property
+    def storage(self) -> Any:
+        """The storage of the connection that is open, or None."""
+        return None if self._connection is None else self._connection.get_storage()
+
+    def run(self, work: Callable[[Any, bool], T], *, creates: bool = True) -> T:
+        """Return what `work(root, again)` returns, after committing what it changed; DurusFailure if that can't be.
+
+        It is called again, from scratch, where another process was first, and once more on another connection where
+        the first one broke: then `again` tells that an earlier try may have been committed. If it creates nothing, and
+        there is no file yet, it gets None for a root.
+        """
+        self._notice_fork()
+        with self._lock:
+            if not creates and self._connection is None and not getattr(self._opener, "exists", lambda: True)():
+                return work(None, False)
+            try:
+                return self._try(work, False)
+            except _Lost as lost:
+                if self._opener is None:
+                    raise DurusFailure(_describe(lost.cause)) from lost.cause
+                again = lost.was_committing
+            try:
+                return self._try(work, again)
+            except _Lost as lost:
+                raise DurusFailure(_describe(lost.cause)) from lost.cause
+
+    def _try(self, work: Callable[[Any, bool], T], again: bool) -> T:
+        """Run on one connection; raises _Lost, and lets go of it, if that fails."""
+        from durus.error import ConflictError
+
+        connection = self._connection or self._open()
+        committing = False
+        try:
+            for _ in range(_MAX_CONFLICTS):
+                try:
+                    connection.abort()  # see what other processes did
+                    result = work(connection.get_root(), again)
+                    if connection.changed:
+                        committing = True
+                        connection.commit()
+                    return result
+                except ConflictError:
+                    committing = False
+                    time.sleep(random.uniform(0, _LONGEST_WAIT))
+        except Exception as error:
+            self._drop(error)
+            raise _Lost(error, committing) from error
+        except BaseException as error:  # in the middle of a reply, perhaps
+            self._drop(InterruptedError(repr(error)))
+            raise
+        raise DurusFailure(f"{_MAX_CONFLICTS} conflicts with other writers in a row")
+
+    def pack(self) -> None:
+        """Drop what nothing leads to any more; other threads, and clients of a server, work on meanwhile."""
+        storage, steps = self.run(lambda root, again: (self.storage, start_pack(self.storage)))
+
+        def step(root: Any, again: bool) -> bool:
+            if self.storage is not storage:
+                raise DurusFailure("the connection was closed while it packed")
+            return next(steps, _done) is not _done
+
+        try:
+            while self.run(step):
+                pass
+        except BaseException:
+            self.close()  # else the storage takes itself to be packing for ever
+            raise
+
+    def close(self) -> None:
+        """Close the connection if it was ours; the next call opens another one."""
+        if self._opener is not None:
+            self._notice_fork()
+            with self._lock:
+                connection, self._connection = self._connection, None
+                if connection is not None:
+                    close(connection.get_storage())
+
+    # -- connections -------------------------------------------------------------------------------------------------
+
+    def _open(self) -> Any:
+        if self._opener is None:
+            assert self._broken is not None
+            raise DurusFailure(
+                f"its connection broke, and one that was handed in can't be opened again ({_describe(self._broken)})"
+            ) from self._broken
+        try:
+            self._connection = self._opener()
+        except SessionError:
+            raise
+        except Exception as error:
+            raise DurusFailure(_describe(error)) from error
+        return self._connection
+
+    def _drop(self, error: Exception) -> None:
+        connection, self._connection = self._connection, None
+        if self._opener is None:
+            # Not closed: it is not ours. Not used: its file or its server may be in the middle of something.
+            self._broken = error
+        else:
+            close(connection.get_storage())
+
+    def _notice_fork(self) -> None:
+        if self._pid == os.getpid():
+            return
+        if self._opener is None:
+            raise DurusFailure("its connection was opened before a fork: to write through it would destroy the data")
+        with _forking:
+            if self._pid != os.getpid():
+                self._lock = threading.RLock()  # a thread that is not here may have held the other one
+                connection, self._connection = self._connection, None
+                if connection is not None:
+                    forget(connection)
+                self._pid = os.getpid()
+
+
+class _Lost(Exception):
+    """The connection broke, perhaps while it was committing."""
+
+    def __init__(self, cause: Exception, was_committing: bool) -> None:
+        super().__init__()
+        self.cause = cause
+        self.was_committing = was_committing
+
+
+_done = object()
+
+
+def _describe(error: BaseException) -> str:
+    # Some of Durus's errors can't be turned into a str.
+    return ": ".join([type(error).__name__, *map(str, error.args)])

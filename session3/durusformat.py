@@ -1,0 +1,121 @@
+"""The bytes of a Durus file (Shelf format), walked to find where the last whole transaction ends.
+
+    8 bytes SHELF-1\\n | a transaction | the offset map | transactions that followed, one a commit
+
+A transaction is its length and records. Durus writes a length of 0, then the records, then the length, and so does not
+sync: of a killed process a zero length and any part of the records may be left, and of a dead machine anything.
+
+>>> import struct
+>>> record = struct.pack(">8sL", bytes(8), 5) + b"state"
+>>> record = struct.pack(">Q8s", 8 + len(record), bytes(8)) + record
+>>> whole = MAGIC + bytes(8) + struct.pack(">QQQ", 16, 8, 0) + struct.pack(">Q", len(record)) + record
+>>> find_end(whole) == find_end(whole + bytes(8) + record[:30]) == len(whole)
+True
+"""
+
+import errno
+import logging
+import mmap
+import os
+import struct
+import tempfile
+from typing import BinaryIO
+
+log = logging.getLogger("session3")
+
+MAGIC = b"SHELF-1\n"
+
+_LENGTH = struct.Struct(">Q")
+_RECORD = struct.Struct(">Q8s8sL")  # length of what follows, number, the number again, length of the state
+_HEAD = len(MAGIC) + _LENGTH.size + 3 * _LENGTH.size  # of an empty file: an empty transaction and an empty map
+
+
+def mend(file: BinaryIO) -> None:
+    """Cut off what follows the last whole transaction, and keep a copy of it; the caller holds the file's lock.
+
+    Raises OSError if this is no file of Durus, or its head, that is written once and whole, is damaged.
+    """
+    size = os.fstat(file.fileno()).st_size
+    if size == 0:
+        return
+    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        try:
+            end = find_end(data)
+        except ValueError as error:
+            raise OSError(f"{file.name}: {error}") from error
+        if end == size:
+            return
+        torn = data[end:]
+    _keep_copy(file.name, torn)
+    file.seek(end)
+    file.truncate()
+    log.warning("%s: cut off %d bytes of a transaction that was never finished", file.name, len(torn))
+
+
+def _keep_copy(name: str, torn: bytes) -> None:
+    try:
+        fd, copy = tempfile.mkstemp(prefix=os.path.basename(name) + ".torn.", dir=os.path.dirname(name))
+        with open(fd, "wb") as kept:
+            try:
+                kept.write(torn)
+            except OSError:
+                os.unlink(copy)
+                raise
+    except OSError as error:
+        # A zero length is the mark of a commit that did not return: nothing is lost with it. A full disk may well be
+        # the reason why it did not, and must not keep the sessions from being read.
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or any(torn[: _LENGTH.size]):
+            raise
+
+
+def find_end(data: "mmap.mmap | bytes") -> int:
+    """Return where the last whole transaction ends; 0 if the process that created the file was killed in its head.
+
+    Raises ValueError if this is no such file, or its head is damaged.
+    """
+    size = len(data)
+    if data[: len(MAGIC)] != MAGIC[:size]:
+        raise ValueError("this is no file of Durus, or one in its old format")
+    end = _find_head_end(data, size)
+    if end > size:
+        if size < _HEAD and not any(data[len(MAGIC) : len(MAGIC) + _LENGTH.size]):
+            return 0
+        raise ValueError("the head of this file is damaged")
+    position = end
+    while position < size:
+        after = _find_transaction_end(data, position, size)
+        if after is None:
+            return end
+        if after > position + _LENGTH.size:
+            end = after  # what was torn starts with a zero length, but so does an empty one, which a pack may write
+        position = after
+    return size
+
+
+def _find_head_end(data: "mmap.mmap | bytes", size: int) -> int:
+    position = len(MAGIC)
+    for _ in range(2):  # the first transaction, and the offset map
+        if position + _LENGTH.size > size:
+            return size + 1
+        position += _LENGTH.size + _LENGTH.unpack_from(data, position)[0]
+    return position
+
+
+def _find_transaction_end(data: "mmap.mmap | bytes", start: int, size: int) -> int | None:
+    """Return the end of the transaction that starts here; None if it is not whole."""
+    position = start + _LENGTH.size
+    if position > size:
+        return None
+    end = int(position + _LENGTH.unpack_from(data, start)[0])
+    if end > size:
+        return None
+    while position < end:
+        if position + _RECORD.size > end:
+            return None
+        length, number, again, state = _RECORD.unpack_from(data, position)
+        references = length - (_RECORD.size - _LENGTH.size) - state
+        # The number is there twice: without that, the records that follow a zero length could pass for transactions.
+        if number != again or references < 0 or references % 8:
+            return None
+        position += _LENGTH.size + length
+    return end if position == end else None

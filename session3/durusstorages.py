@@ -1,0 +1,116 @@
+"""What differs between the storages of Durus, which is imported here, and only when it is needed.
+
+>>> import_durus()
+"""
+
+import contextlib
+import itertools
+import logging
+import os
+import sqlite3
+import sys
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+from .errors import MissingDriver
+
+_SHRINK_EVERY = 100  # transactions; each loads a few objects
+
+#: Connections that came over a fork. SQLite forbids to close one there, and freeing is closing.
+_inherited: list[Any] = []
+
+
+def import_durus() -> None:
+    """Import Durus, or raise MissingDriver; and keep it quiet unless the application has configured its logger.
+
+    By itself Durus writes a line on each commit to stderr, and where that is redirected takes stdout there, too.
+    """
+    logger = logging.getLogger("durus")
+    if not logger.handlers:
+        logger.addHandler(logging.NullHandler())  # Durus leaves a logger alone that has a handler
+        if logger.level == logging.NOTSET:
+            logger.setLevel(logging.WARNING)
+    try:
+        import durus.btree
+        import durus.client_storage
+        import durus.connection
+        import durus.file_storage
+        import durus.sqlite_storage  # noqa: F401
+    except ImportError as error:
+        raise MissingDriver("Durus", "durus") from error
+    if logger.level == logging.INFO and not logger.propagate and len(logger.handlers) == 1:
+        stream = getattr(logger.handlers[0], "stream", None)
+        if stream is not None and stream in (sys.stderr, sys.__stderr__):
+            logger.setLevel(logging.WARNING)  # that is how Durus itself sets it up
+
+
+def connect(storage: Any, cache_size: int) -> Any:
+    from durus.connection import Connection
+
+    connection = Connection(storage, cache_size=cache_size)
+    # To look for what can leave the cache takes as long as the cache is large, and Durus does it in each transaction.
+    calls, shrink = itertools.count(1), connection.cache.shrink
+    connection.shrink_cache = lambda: shrink(connection) if next(calls) % _SHRINK_EVERY == 0 else None
+    return connection
+
+
+def place(storage: Any) -> str:
+    address = getattr(storage, "address", None)
+    if address is not None:
+        return str(getattr(address, "filename", address)).replace("\0", "@")
+    return str(getattr(storage, "get_filename", str)())
+
+
+def is_shared(storage: Any) -> bool:
+    return type(storage).__name__ == "ClientStorage"
+
+
+def is_bound_to_thread(storage: Any) -> bool:
+    """Tell whether the storage is on an SQLite connection that only the thread may use that opened it."""
+    bound = []
+
+    def use_it() -> None:
+        try:
+            storage.load(bytes(8))
+        except sqlite3.ProgrammingError:
+            bound.append(True)
+
+    if type(storage).__name__ == "SqliteStorage":
+        thread = threading.Thread(target=use_it)
+        thread.start()
+        thread.join()
+    return bool(bound)
+
+
+def start_pack(storage: Any) -> Iterator[object]:
+    filename = getattr(storage, "get_filename", str)()
+    if os.path.exists(filename):
+        # What is packed into becomes the file: with the mode of it, and not one for everybody.
+        with contextlib.suppress(FileExistsError):
+            os.close(os.open(filename + ".pack", os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    steps = storage.get_packer()
+    if steps is None:
+        storage.pack()
+    return iter(steps or ())
+
+
+def close(storage: Any) -> None:
+    with contextlib.suppress(Exception):
+        storage.close()
+    if hasattr(storage, "s"):
+        storage.s.close()
+
+
+def forget(connection: Any) -> None:
+    """Let go of a connection that belongs to the parent process, without a word to its server or its file."""
+    storage = connection.get_storage()
+    if hasattr(storage, "s"):
+        storage.s.close()
+    elif hasattr(storage, "shelf"):
+        # Closing would open the parent's lock; and what the parent was about to write must not be written twice.
+        null = os.open(os.devnull, os.O_RDWR)
+        os.dup2(null, storage.shelf.get_file().file.fileno())
+        os.close(null)
+    else:
+        _inherited.append(connection)

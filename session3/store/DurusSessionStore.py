@@ -1,0 +1,238 @@
+"""Sessions in a Durus database: a file of one process, or a server for many.
+
+>>> import tempfile
+>>> from session3.durusfiles import DurusFile
+>>> from session3.Session import Session
+>>> store = DurusSessionStore(DurusFile(tempfile.mkdtemp() + "/sessions.durus"))
+>>> session = Session("example1")
+>>> session.set_user("alice")
+>>> store.save_session(session)
+>>> store.load_session("example1").user
+'alice'
+>>> store.close()
+
+Threads: safe. Processes: a server (ClientStorage) is for any number of them; FileStorage and SqliteStorage are for
+one. Crash: a save that returned is there, also after kill -9 of the process or of the server; a machine that loses its
+power may lose the last saves, except in an SQLite file. A save costs the same among ten sessions and a million.
+
+`connection` is a callable without arguments that opens a `durus.connection.Connection`: DurusFile, DurusServer, or one
+of your own. Each process then opens its own; a file that a killed process left is mended, and to a server that was away
+it connects again. Or it is a Connection, that nothing else may use. That can't be opened again: after a fork, and once
+its server or its disk failed, every call is StoreUnavailable, until the application opens another one and makes another
+store. It is opened and closed by the application; session3.durusfiles has functions that do it safely.
+
+Each write adds to the file: call `pack` now and then, at night perhaps. In the root of the database there is
+`session3`, a BTree of PersistentDicts by key, each with a `body` of its own, that only a changed session writes.
+"""
+
+import contextlib
+import itertools
+import pickle
+import zlib
+from collections.abc import Iterator
+from typing import Any
+
+from ..durusstorages import is_bound_to_thread, is_shared, place
+from ..DurusTransactions import DurusFailure, DurusTransactions
+from ..record import Record
+from .failures import unavailable_on
+from .RecordStore import RecordStore
+
+_NAME = "session3"
+_HEAD = tuple(field for field in Record._fields if field != "payload")
+_PAGE = 100  # records that `scan` holds at once
+_BATCH = 200  # records that a sweep looks at in one transaction
+
+#: What a record raises that was altered on the disk. Durus's own errors are none of these.
+_DAMAGE = (
+    pickle.UnpicklingError, zlib.error, EOFError, LookupError, TypeError, ValueError, AttributeError, ImportError,
+)  # fmt: skip
+
+
+class DurusSessionStore(RecordStore):
+    """Keeps each session as two persistent objects: a head of everything but the payload, and a body."""
+
+    def __init__(self, connection: Any, **options: Any) -> None:
+        super().__init__(**options)
+        self._source = connection
+        self._transactions = DurusTransactions(connection)
+        storage = self._transactions.storage
+        self.is_thread_safe = not is_bound_to_thread(storage)
+        self.is_multiprocess_safe = getattr(connection, "is_multiprocess_safe", is_shared(storage))
+
+    def __repr__(self) -> str:
+        return f"DurusSessionStore({place(self._transactions.storage) or str(self._source)!r})"
+
+    def close(self) -> None:
+        self._transactions.close()
+
+    @unavailable_on(DurusFailure)
+    def pack(self) -> None:
+        """Make the file smaller: drop what was overwritten and deleted. Needs room for a second file meanwhile.
+
+        Other threads and processes work on. A server packs by itself, after this has returned.
+        """
+        self._transactions.pack()
+
+    # -- the verbs ---------------------------------------------------------------------------------------------------
+
+    @unavailable_on(DurusFailure)
+    def read(self, key: str) -> Record | None:
+        return self._transactions.run(lambda root, again: self._unpack(key, _tree(root).get(key)), creates=False)
+
+    @unavailable_on(DurusFailure)
+    def insert(self, key: str, record: Record) -> bool:
+        def work(root: Any, again: bool) -> bool:
+            tree = _make_tree(root)
+            found = tree.get(key)
+            if found is None:
+                tree[key] = _pack(record)
+            return found is None or (again and _revision(found) == record.revision)
+
+        return self._transactions.run(work)
+
+    @unavailable_on(DurusFailure)
+    def replace(self, key: str, record: Record, revision: int) -> bool:
+        def work(root: Any, again: bool) -> bool:
+            found = _tree(root).get(key)
+            if found is None or _revision(found) != revision:
+                return again and found is not None and _revision(found) == record.revision
+            found.update(_head(record))
+            found["body"]["payload"] = record.payload
+            return True
+
+        return self._transactions.run(work, creates=False)
+
+    @unavailable_on(DurusFailure)
+    def remove(self, key: str, revision: int | None = None) -> bool:
+        def work(root: Any, again: bool) -> bool:
+            tree = _tree(root)
+            found = tree.get(key)
+            if found is None:
+                return again  # by us, then, as far as anybody can tell
+            head = _unpack_head(found)
+            if head is not None and head.forward is not None:
+                return False
+            if revision is not None and (head is None or head.revision != revision):
+                return False
+            del tree[key]
+            return True
+
+        return self._transactions.run(work, creates=False)
+
+    @unavailable_on(DurusFailure)
+    def touch(self, key: str, accessed: float, expires: float | None) -> bool:
+        def work(root: Any, again: bool) -> bool:
+            found = _tree(root).get(key)
+            head = None if found is None else _unpack_head(found)
+            if head is None or head.forward is not None:
+                return False
+            touched = head.touched(accessed, expires)
+            found.update({"accessed": touched.accessed, "expires": touched.expires})
+            return True
+
+        return self._transactions.run(work, creates=False)
+
+    @unavailable_on(DurusFailure)
+    def scan(self) -> Iterator[tuple[str, Record]]:
+        def work(root: Any, again: bool) -> list[tuple[str, Record | None]]:
+            return [(key, self._unpack(key, found)) for key, found in _page(root, last, _PAGE)]
+
+        last = ""
+        while page := self._transactions.run(work, creates=False):
+            for key, record in page:
+                if record is not None:
+                    yield key, record
+            last = page[-1][0]
+
+    @unavailable_on(DurusFailure)
+    def sweep(self, unused_for: float | None) -> tuple[int, int]:
+        now = self.clock()
+
+        def work(root: Any, again: bool) -> tuple[str, int, int]:
+            page = _page(root, last, _BATCH)
+            heads = [(key, _unpack_head(found)) for key, found in page]
+            due = {key for key, head in heads if head is None or head.is_due(now, unused_for)}
+            tree = _tree(root)
+            for key in due:
+                del tree[key]
+            left = sum(key not in due and head is not None and head.is_session(now) for key, head in heads)
+            return (page[-1][0] if page else ""), len(due), left
+
+        last, deleted, left = "", 0, 0
+        while True:
+            last, *counts = self._transactions.run(work, creates=False)
+            if not last:
+                return deleted, left
+            deleted, left = deleted + counts[0], left + counts[1]
+
+    @unavailable_on(DurusFailure)
+    def create(self) -> None:
+        self._transactions.run(lambda root, again: _make_tree(root) and None)
+
+    @unavailable_on(DurusFailure)
+    def clear(self) -> None:
+        def work(root: Any, again: bool) -> None:
+            if _make_tree(root):
+                del root[_NAME]
+                _make_tree(root)
+
+        self._transactions.run(work)
+
+    def _unpack(self, key: str, found: Any) -> Record | None:
+        try:
+            return None if found is None else _unpack(found)
+        except _DAMAGE as error:
+            self._report_damage(key, repr(error))
+            return None
+
+
+# -- records and persistent objects ----------------------------------------------------------------------------------
+
+
+def _tree(root: Any) -> Any:
+    """Return the tree of sessions, or an empty dict before there is one."""
+    return {} if root is None else root.get(_NAME, {})
+
+
+def _make_tree(root: Any) -> Any:
+    from durus.btree import BTree
+
+    if _NAME not in root:
+        root[_NAME] = BTree()
+    return root[_NAME]
+
+
+def _page(root: Any, last: str, size: int) -> list[tuple[str, Any]]:
+    tree = _tree(root)
+    return list(itertools.islice(tree.items_from(last, closed=False), size)) if tree else []
+
+
+def _head(record: Record) -> dict[str, Any]:
+    return {name: getattr(record, name) for name in _HEAD}
+
+
+def _pack(record: Record) -> Any:
+    # Durus's own classes, so that its tools can look at a database without this package.
+    from durus.persistent_dict import PersistentDict
+
+    return PersistentDict(_head(record), body=PersistentDict(payload=record.payload))
+
+
+def _unpack(found: Any) -> Record:
+    payload = found["body"]["payload"]
+    if not isinstance(payload, bytes):
+        raise TypeError("the payload is not bytes")
+    return Record(payload, **{name: found[name] for name in _HEAD})
+
+
+def _unpack_head(found: Any) -> Record | None:
+    """Return the record with an empty payload, whose object is left alone; None if it is damaged."""
+    with contextlib.suppress(*_DAMAGE):
+        return Record(b"", **{name: found[name] for name in _HEAD})
+    return None
+
+
+def _revision(found: Any) -> int | None:
+    head = _unpack_head(found)
+    return None if head is None else head.revision
