@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from .Snapshot import Snapshot
 
 CSRF_TOKEN_NAME = "csrf_token"  # the form field that Quixote's own sessions look at
-
 S = TypeVar("S", bound="Session")
 
 
@@ -147,8 +146,8 @@ class Session:
             print(f"{self}:", file=out)
         print(f"  user: {self.user}", file=out)
         print(f"  remote address: {self._remote_address}", file=out)
-        for name, seconds in (("created", self._creation_time), ("last accessed", self._access_time)):
-            print(f"  {name}: {time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(seconds))}", file=out)
+        for name, at in (("created", self._creation_time), ("last accessed", self._access_time)):
+            print(f"  {name}: {time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(at))}", file=out)
         print(f"  form tokens: {len(self._form_tokens)}", file=out)
         if deep:
             for name, value in self.__dict__.items():

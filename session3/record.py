@@ -1,5 +1,6 @@
 """What a record store keeps under a key."""
 
+import hashlib
 import math
 import secrets
 from typing import NamedTuple
@@ -7,6 +8,7 @@ from typing import NamedTuple
 #: How long (seconds) a rotated id is remembered as nobody's; longer than any page's requests are on their way.
 TOMBSTONE_SECONDS = 60.0
 
+_MAX_USER_KEY = 200  # characters; a longer one is hashed
 _MAX_WRITES = 2**16  # more than any request can miss while it runs
 
 
@@ -75,3 +77,13 @@ def pack_expires(expires: float | None) -> float:
 
 def unpack_expires(packed: float) -> float | None:
     return None if packed == math.inf else packed
+
+
+def user_key_text(user_key: str | int | bytes | None) -> str | None:
+    """Return a user's key as any store can keep it; what is long, or no text, as its SHA-256."""
+    if user_key is None:
+        return None
+    text = user_key.hex() if isinstance(user_key, bytes) else str(user_key)
+    if len(text) <= _MAX_USER_KEY and text.isprintable():
+        return text
+    return "sha256:" + hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

@@ -1,6 +1,5 @@
 """Sessions in records: found, revived, merged, remembered."""
 
-import hashlib
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -9,7 +8,7 @@ from typing import Literal, NamedTuple
 from .. import ids
 from ..codec import SessionCodec, UnknownClass
 from ..errors import ConfigurationError, DamagedRecord, SessionConflict, SessionDeleted
-from ..record import TOMBSTONE_SECONDS, Record, first_revision, is_later_revision, next_revision
+from ..record import TOMBSTONE_SECONDS, Record, first_revision, is_later_revision, next_revision, user_key_text
 from ..serializers import PickleSerializer, Secret, Serializer, make_seal
 from ..Session import Session
 from ..Snapshot import Snapshot
@@ -22,7 +21,6 @@ OnConflict = Literal["merge", "last", "raise"]
 #: A writer loses a round only when another one wins it, so this many in a row mean a broken store.
 MAX_TRIES = 1000
 _MAX_FORWARDS = 8
-_MAX_USER_KEY = 200  # characters; a longer one is hashed
 _MAX_REPORTED = 10_000  # keys whose damage was logged, remembered so that each is logged once
 
 
@@ -155,7 +153,7 @@ class SessionRecords(RecordVerbs):
             modified=self.clock(),
             accessed=session._access_time,
             expires=session._expires,
-            user_key=_as_text(session.get_user_key()),
+            user_key=user_key_text(session.get_user_key()),
         )
 
     def _overwrite(self, session: Session, key: str, payload: bytes) -> None:
@@ -239,13 +237,3 @@ class SessionRecords(RecordVerbs):
             return True
         current = self.read(snapshot.key)
         return current is not None and current.revision == left.revision  # only the reply was lost
-
-
-def _as_text(user_key: str | int | bytes | None) -> str | None:
-    """Return a user's key as any store can keep it; what is long, or no text, as its SHA-256."""
-    if user_key is None:
-        return None
-    text = user_key.hex() if isinstance(user_key, bytes) else str(user_key)
-    if len(text) <= _MAX_USER_KEY and text.isprintable():
-        return text
-    return "sha256:" + hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
