@@ -64,7 +64,7 @@ class DurusTransactions:
         """The storage of the connection that is open, or None."""
         return None if self._connection is None else self._connection.get_storage()
 
-    def run(self, work: Callable[[Any, bool], T], *, creates: bool = True) -> T:
+    def run(self, work: Callable[[Any, bool], T], *, creates: bool = True, tries: int = 2) -> T:
         """Return what `work(root, again)` returns, after committing what it changed; DurusFailure if that can't be.
 
         It is called again, from scratch, where another process was first, and once more on another connection where
@@ -75,16 +75,15 @@ class DurusTransactions:
         with self._lock:
             if not creates and self._connection is None and not getattr(self._opener, "exists", lambda: True)():
                 return work(None, False)
-            try:
-                return self._try(work, False)
-            except _Lost as lost:
-                if self._opener is None:
-                    raise DurusFailure(_describe(lost.cause)) from lost.cause
-                again = lost.was_committing
-            try:
-                return self._try(work, again)
-            except _Lost as lost:
-                raise DurusFailure(_describe(lost.cause)) from lost.cause
+            again = False
+            while True:
+                try:
+                    return self._try(work, again)
+                except _Lost as lost:
+                    tries -= 1
+                    if tries == 0 or self._opener is None:
+                        raise DurusFailure(_describe(lost.cause)) from lost.cause
+                    again = again or lost.was_committing
 
     def _try(self, work: Callable[[Any, bool], T], again: bool) -> T:
         """Run on one connection; raises _Lost, and lets go of it, if that fails."""
@@ -122,7 +121,7 @@ class DurusTransactions:
             return next(steps, _done) is not _done
 
         try:
-            while self.run(step):
+            while self.run(step, tries=1):
                 pass
         except BaseException:
             self.close()  # else the storage takes itself to be packing for ever

@@ -172,7 +172,10 @@ def _is_pack_interrupted(path: str) -> bool:
 
 
 def open_sqlite(path: str | os.PathLike[str], *, cache_size: int = CACHE_SIZE) -> Any:
-    """Open, or create with mode 0600, an SQLite file of Durus, for any thread and this process only."""
+    """Open, or create with mode 0600, an SQLite file of Durus, for any thread and this process only.
+
+    A process that was forked from one that has the file open can't open it, not even later.
+    """
     import_durus()
     from durus.sqlite_storage import SqliteStorage
 

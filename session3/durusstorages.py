@@ -4,9 +4,11 @@
 """
 
 import contextlib
+import io
 import itertools
 import logging
 import os
+import pickle
 import sqlite3
 import sys
 import threading
@@ -36,13 +38,25 @@ def import_durus() -> None:
         import durus.client_storage
         import durus.connection
         import durus.file_storage
-        import durus.sqlite_storage  # noqa: F401
+        import durus.serialize
+        import durus.sqlite_storage
     except ImportError as error:
         raise MissingDriver("Durus", "durus") from error
+    _let_durus_pickle(durus.serialize)
     if logger.level == logging.INFO and not logger.propagate and len(logger.handlers) == 1:
         stream = getattr(logger.handlers[0], "stream", None)
         if stream is not None and stream in (sys.stderr, sys.__stderr__):
             logger.setLevel(logging.WARNING)  # that is how Durus itself sets it up
+
+
+def _let_durus_pickle(serialize: Any) -> None:
+    """Durus sets attributes of picklers, which Python 3.13.0 alone does not allow (python/cpython#125631)."""
+    if serialize.Pickler is pickle.Pickler:
+        try:
+            pickle.Pickler(io.BytesIO()).persistent_id = id  # type: ignore[method-assign]
+        except AttributeError:
+            serialize.Pickler = type("Pickler", (pickle.Pickler,), {})
+            serialize.Unpickler = type("Unpickler", (pickle.Unpickler,), {})
 
 
 def connect(storage: Any, cache_size: int) -> Any:

@@ -123,8 +123,10 @@ def _host_and_port(parts: SplitResult) -> tuple[str, int | None]:
         raise ConfigurationError(f"{parts.scheme}: the path after host and port means nothing here")
     _refuse_query(parts)
     port = _port(parts)
-    if not parts.hostname or port == 0:
-        raise ConfigurationError(f"{parts.scheme}: host or port is missing: {parts.scheme}://host:port")
+    if not parts.hostname:
+        raise ConfigurationError(f"{parts.scheme}: the host is missing: {parts.scheme}://host:port")
+    if port == 0:
+        raise ConfigurationError(f"{parts.scheme}: the port is no number from 1 to 65535")
     return parts.hostname, port
 
 
