@@ -12,7 +12,7 @@
 Threads and processes: safe. Crash: a save that returned is there, a save that did not left the session as it was.
 Files have mode 0600 and the folder 0700; a file's name is the session's id, or with `hash_ids` its SHA-256.
 A folder that session3 3.4.1 filled is read as it is, and each of its sessions is rewritten at its next save; not where
-a `secret_key` or `encryption_key` is set, since its files bear no signature, and not with `hash_ids`.
+a `secret_key` or `encryption_key` is set, since its files bear no signature. With `hash_ids` they keep their names.
 """
 
 import contextlib
@@ -25,6 +25,7 @@ from .. import ids, slots
 from ..record import Record, pack_expires, unpack_expires
 from .failures import unavailable_on
 from .RecordStore import RecordStore
+from .SessionRecords import Found
 
 _HEAD = struct.Struct("<ddddHH")  # created, modified, accessed, expires; lengths of user key and forward plus one
 _NOTE = struct.Struct("<dd")  # accessed, expires
@@ -180,6 +181,12 @@ class DirectorySessionStore(RecordStore):
             return True
 
     # -- the files of session3 3.4.1 ---------------------------------------------------------------------------------
+
+    def _find(self, key: str, id: str | None) -> Found | None:
+        found = super()._find(key, id)
+        if found is None and self.hash_ids and id is not None and len(id) == _UPSTREAM_NAME:
+            return super()._find(id, id)  # its files bear the ids themselves
+        return found
 
     def _read_upstream(self, path: str) -> Record | None:
         if self.codec.is_sealed:

@@ -195,6 +195,21 @@ class TestFolderOfSession341:
             store.save_session(late)
         assert names(store) == []
 
+    def test_is_read_where_ids_are_hashed(self, make_store: Any) -> None:
+        store = make_store(hash_ids=True)
+        id = self.plant(store, DictSession, data={"n": 1})
+        one, other = store.load_session(id), store.load_session(id)
+        one["a"], other["b"] = 1, 2
+        store.save_session(one)
+        store.save_session(other)
+        assert dict(store.load_session(id)) == {"n": 1, "a": 1, "b": 2} and store.has_session(id)
+        moved = store.load_session(id)
+        store.move_session(moved, "a-new-session-id")
+        assert store.load_session(id) is None
+        assert str(ids.hash_id("a-new-session-id")) in names(store)
+        store.delete_session(self.plant(store))
+        assert store.load_session("aZ09_-bcdef") is None
+
     def test_goes_by_its_age(self, store: Any, clock: Clock) -> None:
         id = self.plant(store)
         assert store.delete_old_sessions(10) == (0, 1)
