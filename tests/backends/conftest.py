@@ -7,6 +7,7 @@ import pytest
 
 pytest.register_assert_rewrite("tests.backends.conformance", "tests.backends.stored", "tests.backends.own")
 
+from ..stores.conftest import mariadb, postgres  # noqa: E402, F401 - their servers are for tests of back ends, too
 from .driven import Driver  # noqa: E402 - the suite may be imported only now
 
 
