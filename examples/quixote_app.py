@@ -139,6 +139,8 @@ class Shop(Directory):  # type: ignore[misc]
 
 def live_sessions() -> Any:
     """The sessions last used, by a short hash: whoever knows a session's id is that user, so no page shows one."""
+    if get_session_manager().store.is_in_cookie:
+        return htmltext("<p>Each is in its visitor's cookie: the server keeps no list.</p>")
     latest = sorted(get_session_manager().items(), key=lambda item: item[1].get_access_age())[:20]
     rows = []
     for id, session in latest:

@@ -5,50 +5,58 @@
 >>> session["cart"].append("milk")
 >>> dict(session), session.has_info()
 ({'cart': ['tea', 'milk']}, True)
+>>> session.set_expiry(300)
+>>> session.get_expiry_age()
+300
 
 Items and attributes are distinct: `session["user"]` is not `session.user`.
 """
 
-from collections.abc import Hashable, Iterator, MutableMapping
 from typing import Any
 
+from . import expiry
+from .mapping import SessionItems
 from .merge import three_way
 from .Session import Session
 
 
-class DictSession(Session, MutableMapping[Hashable, Any]):
-    """Session with items, kept in the attribute `data`. Two requests that change different items both survive."""
+class DictSession(Session, SessionItems):
+    """Session with items, kept in the attribute `data`. Two requests that change different items both survive.
+
+    Its own `set_expiry` goes before the manager's timeouts; without one these decide, and `get_expiry_age` counts
+    with the class's `cookie_age`.
+    """
+
+    TRANSIENT = (*Session.TRANSIENT, "accessed", "modified")
 
     def __init__(self, id: str | None) -> None:
         super().__init__(id)
-        self.data: dict[Hashable, Any] = {}
+        self.data: dict[Any, Any] = {}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         self.__dict__.setdefault("data", {})
 
-    # A mapping compares by its items and has no hash; a session is one thing, whatever it holds.
-    __eq__ = object.__eq__
-    __hash__ = object.__hash__
+    @property
+    def session_key(self) -> str | None:
+        return self.id
 
-    def __getitem__(self, key: Hashable) -> Any:
-        return self.data[key]
+    @property
+    def _session(self) -> dict[Any, Any]:
+        self.accessed = True
+        return self.data
 
-    def __setitem__(self, key: Hashable, value: Any) -> None:
-        self.data[key] = value
+    def _replace_items(self, items: dict[Any, Any]) -> None:
+        self.data = items
 
-    def __delitem__(self, key: Hashable) -> None:
-        del self.data[key]
+    def is_empty(self) -> bool:
+        return not self.id and not self.data
 
-    def __iter__(self) -> Iterator[Hashable]:
-        return iter(self.data)
+    def _own_deadline(self, since: float) -> float | None:
+        return expiry.own_deadline(self.data.get(expiry.ITEM), since)
 
-    def __len__(self) -> int:
-        return len(self.data)
-
-    def __bool__(self) -> bool:
-        # An empty session is still a session: `if request.session:` asks whether there is one.
-        return True
+    def _ends_with_browser(self) -> bool:
+        return bool(self.data.get(expiry.ITEM) == 0)
 
     @classmethod
     def merge(cls, base: "DictSession", mine: "DictSession", theirs: "DictSession") -> "DictSession":

@@ -3,7 +3,7 @@
 import sys
 from typing import Any
 
-from .cookies import REVOKE, CookieChange, CookieOptions
+from .cookies import REVOKE, CookieChange, CookieOptions, overhead
 from .SessionMapping import SessionMapping
 from .Visit import Visit
 
@@ -93,6 +93,16 @@ class QuixoteCookies(SessionMapping):
             "httponly": options.http_only,
             "samesite": options.same_site,
         }
+
+    def _cookie_overhead(self) -> int:
+        """Return the bytes that the cookie has besides its value."""
+        lifetime = {"max_age": 10**9}
+        if current_visit() is None:
+            options = self.cookie
+            flags = {"path": options.path or "/", "secure": True, "httponly": options.http_only}
+            others = {"domain": options.domain, "samesite": options.same_site}
+            return overhead(options.name or "session", {**flags, **others, **lifetime})
+        return overhead(self._cookie_name(), {**self._cookie_attributes(), **lifetime})
 
     def _is_https(self) -> bool:
         from quixote import get_request

@@ -12,8 +12,6 @@ Whatever is in the instance's `__dict__` is kept, and compared at the end of a r
 seen. A session belongs to one request at a time; sharing among threads and processes happens in the store.
 """
 
-import hmac
-import secrets
 import sys
 import time
 from collections.abc import Callable
@@ -23,35 +21,31 @@ from . import ids
 from .errors import FormTokenUsed
 from .merge import MISSING, differs, merge_tokens, three_way, used_elsewhere
 from .serializers import PickleSerializer
+from .SessionTokens import SessionTokens
 
 if TYPE_CHECKING:
     from .Snapshot import Snapshot
 
-CSRF_TOKEN_NAME = "csrf_token"  # the form field that Quixote's own sessions look at
 S = TypeVar("S", bound="Session")
 
 
-class Session:
+class Session(SessionTokens):
     """Attributes: `id` (None until it is stored), `user`, form tokens, CSRF token, times; and what a subclass adds.
 
     Times are seconds since the epoch, ages are seconds.
     """
 
-    MAX_FORM_TOKENS = 32  # outstanding tokens; the oldest goes first
-
     #: Attributes that a record keeps beside the state, or not at all; RecordStore fills them in at load.
-    OUTSIDE_STATE = ("id", "_creation_time", "_access_time")
+    OUTSIDE_STATE: tuple[str, ...] = ("id", "_creation_time", "_access_time")
     #: Attributes that live for one request and are never kept, pickled or copied.
-    TRANSIENT = ("_snapshot", "_clock", "_expires", "_used_tokens")
+    TRANSIENT: tuple[str, ...] = ("_snapshot", "_clock", "_expires", "_used_tokens")
 
     # Class-level defaults serve sessions that were stored before their class had the attribute.
     id: str | None = None
     user: Any = None
     _remote_address: str | None = None
-    _csrf_token: str | None = None
     _snapshot: "Snapshot | None" = None
     _expires: float | None = None
-    _used_tokens: tuple[str, ...] = ()
     _clock: Callable[[], float] = staticmethod(time.time)
 
     def __init__(self, id: str | None) -> None:
@@ -92,7 +86,7 @@ class Session:
         return self.user or self._form_tokens or self._csrf_token or self._differs_from_fresh()
 
     def _differs_from_fresh(self) -> bool:
-        public = [name for name in self.__dict__ if not name.startswith("_") and name not in ("id", "user")]
+        public = [name for name in self._kept() if not name.startswith("_") and name != "user"]
         if not public:
             return False
         fresh = type(self)(None)
@@ -150,8 +144,8 @@ class Session:
             print(f"  {name}: {time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(at))}", file=out)
         print(f"  form tokens: {len(self._form_tokens)}", file=out)
         if deep:
-            for name, value in self.__dict__.items():
-                if not name.startswith("_") and name not in ("id", "user"):
+            for name, value in self._kept().items():
+                if not name.startswith("_") and name != "user":
                     print(f"  {name}: {value!r}", file=out)
 
     # -- accessors ---------------------------------------------------------------------------------------------------
@@ -194,57 +188,15 @@ class Session:
     def get_access_age(self, _now: float | None = None) -> float:
         return (self._clock() if _now is None else _now) - self._access_time
 
+    def _own_deadline(self, since: float) -> float | None:
+        """Return when the session itself says that it expires, last modified at `since`; None: the policy decides."""
+        return None
+
+    def _ends_with_browser(self) -> bool:
+        return False
+
     def _set_access_time(self, resolution: float) -> None:
         # Called by the manager; the resolution (seconds) keeps a busy session from being touched at each request.
         now = self._clock()
         if now - self._access_time > resolution:
             self._access_time = now
-
-    # -- form tokens -------------------------------------------------------------------------------------------------
-
-    def create_form_token(self) -> str:
-        """Return a new one-time token for a form, and remember it."""
-        token = secrets.token_hex(16)
-        self._form_tokens.append(token)
-        del self._form_tokens[: max(0, len(self._form_tokens) - self.MAX_FORM_TOKENS)]
-        return token
-
-    def has_form_token(self, token: str) -> bool:
-        return token in self._form_tokens
-
-    def remove_form_token(self, token: str) -> None:
-        """Spend a token. ValueError if it is not there.
-
-        When the same form is posted twice at the same time, both requests find the token; the one that finishes
-        second gets FormTokenUsed, nothing of it is saved, and Quixote answers 409.
-        """
-        self._form_tokens.remove(token)
-        self._used_tokens += (token,)
-
-    def _tokens(self) -> frozenset[str]:
-        return frozenset([*self._form_tokens, *([self._csrf_token] if self._csrf_token else [])])
-
-    def _forget_tokens(self, known: frozenset[str]) -> None:
-        # Called by the manager when the user changed; tokens made since, for pages that are on their way, stay.
-        self._form_tokens = [token for token in self._form_tokens if token not in known]
-        if self._csrf_token in known:
-            self._csrf_token = None
-
-    # -- tokens against cross-site request forgery -------------------------------------------------------------------
-
-    def get_csrf_token(self) -> str:
-        """Return the session's token for a hidden form field; made at the first call."""
-        if self._csrf_token is None:
-            self._csrf_token = secrets.token_hex(16)
-        return self._csrf_token
-
-    def valid_csrf_token(self, name: str | None = None) -> bool:
-        """Tell whether Quixote's current request is a POST with this session's token in the field `name`."""
-        from quixote import get_param, get_request
-
-        if get_request().get_method() != "POST":
-            return False
-        value = get_param(name or CSRF_TOKEN_NAME, None)
-        if not isinstance(value, str) or not value or self._csrf_token is None:
-            return False
-        return hmac.compare_digest(value.encode("utf-8", "surrogatepass"), self._csrf_token.encode())

@@ -4,7 +4,7 @@ import math
 from abc import abstractmethod
 from typing import Any
 
-from .cookies import REVOKE, CookieChange
+from .cookies import REVOKE, CookieChange, check_size
 from .errors import ConfigurationError, FormTokenUsed, SessionConflict, SessionDeleted
 from .QuixoteHooks import QuixoteHooks
 from .Session import Session
@@ -42,6 +42,9 @@ class SessionKeeper(QuixoteHooks):
         return self._keep(visit, session)
 
     def _is_worth_keeping(self, session: Session) -> bool:
+        own = session._own_deadline(self.store.clock())
+        if own is not None and own <= self.store.clock():
+            return False  # it says itself that it is over
         answer: Any = self.maintain_session(session)
         # An override written for Quixote's own manager calls the base and returns nothing.
         return bool(session.has_info() if answer is None else answer)
@@ -49,8 +52,10 @@ class SessionKeeper(QuixoteHooks):
     def _keep(self, visit: Visit, session: Session) -> CookieChange | None:
         # A store of records moves the expiry with what it writes, and that is now.
         since = session.get_access_time() if session._snapshot is None else self.store.clock()
-        session._expires = self._deadline(session, since)
-        if session.id is None:
+        session._expires = self._new_expiry(visit, session, since)
+        if self.store.is_in_cookie:
+            self._save_in_cookie(visit, session)
+        elif session.id is None:
             if self._was_rotated_away(visit, session):
                 return None
             self._create(session)
@@ -65,6 +70,15 @@ class SessionKeeper(QuixoteHooks):
         if session is visit.loaded and session._snapshot is None and not self.store.has_session(session.id or ""):
             raise SessionDeleted(f"{self.store!r}: {session!r} was deleted meanwhile")
         self.store.save_session(session)
+
+    def _save_in_cookie(self, visit: Visit, session: Session) -> None:
+        """The cookie is the session: it has no id to rotate, and a save makes its value."""
+        if session is visit.loaded and self._user_changed(visit, session):
+            session._forget_tokens(visit.tokens)
+        if visit.cycle:
+            session._snapshot = None  # saved as a new one
+        self.store.save_session(session)
+        check_size(session.id or "", self._cookie_overhead())
 
     def _refuse_second_post(self, visit: Visit) -> None:
         if visit.session is not None and visit.tokens.intersection(visit.session._used_tokens):
@@ -86,6 +100,8 @@ class SessionKeeper(QuixoteHooks):
     def _cookie_for(self, visit: Visit, session: Session) -> CookieChange | None:
         # What the store has now: a session that was only read was not written, and its expiry stays.
         expires = session._expires if session._snapshot is None else session._snapshot.expires
+        if session._ends_with_browser():
+            expires = None
         if session.id == visit.cookie_value and not self._has_moved(visit.expires, expires):
             return None
         if expires is None:
@@ -105,13 +121,24 @@ class SessionKeeper(QuixoteHooks):
         return min(self.ACCESS_TIME_RESOLUTION, self.idle_timeout / 20)
 
     def _deadline(self, session: Session, used: float) -> float | None:
-        """Return when a session last used then expires, by the timeouts; without any, by what its record says."""
+        """Return when a session last used then expires: by its own word, by the timeouts, or as its record says."""
+        own = session._own_deadline(used)
+        if own is not None:
+            return own
         deadlines = []
         if self.idle_timeout is not None:
             deadlines.append(used + self.idle_timeout)
         if self.absolute_timeout is not None:
             deadlines.append(session.get_creation_time() + self.absolute_timeout)
         return min(deadlines, default=session._expires)
+
+    def _new_expiry(self, visit: Visit, session: Session, since: float) -> float | None:
+        own = session._own_deadline(since)
+        if own is None and visit.has_own_expiry and session is visit.loaded:
+            session._expires = None  # it was the session's own, which is no more
+        elif own is not None and session is visit.loaded and not session.is_dirty():
+            return session._expires  # counted from the last save: to read is not to save
+        return self._deadline(session, since)
 
     # -- rotation ----------------------------------------------------------------------------------------------------
 

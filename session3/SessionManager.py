@@ -13,8 +13,6 @@
 hooks are in QuixoteHooks. A manager holds no state of a request, and is as safe for threads and processes as its store.
 """
 
-import contextlib
-import copy
 from contextvars import ContextVar
 
 from . import ids
@@ -22,7 +20,7 @@ from .cookies import CookieChange, CookieOptions
 from .errors import ConfigurationError, SessionDeleted
 from .Session import Session
 from .SessionKeeper import SessionKeeper
-from .store.SessionStore import SessionStore
+from .store.SessionStore import SessionStore, private_copy
 from .Visit import Visit
 
 #: The visit that `get_session` serves while `begin` runs; a context variable, since the manager holds no request.
@@ -89,7 +87,8 @@ class SessionManager(SessionKeeper):
         if session is visit.loaded or session._snapshot is not None:
             visit.loaded = session
             visit.user_key = session.get_user_key()
-            visit.expires = session._expires
+            visit.expires = None if session._ends_with_browser() else session._expires
+            visit.has_own_expiry = session._own_deadline(0) is not None
             visit.tokens = session._tokens()
         else:
             visit.loaded = None
@@ -144,7 +143,7 @@ class SessionManager(SessionKeeper):
         if deadline is not None and deadline <= self.store.clock():
             return None
         if session._snapshot is None:
-            session = _private_copy(session)
+            session = private_copy(session)
             session._expires = deadline
         session._clock = self.store.clock
         return session
@@ -168,14 +167,3 @@ class SessionManager(SessionKeeper):
     def maintain_session(self, session: Session) -> bool:
         """Tell whether a session is worth keeping; by default, whether it has info."""
         return bool(session.has_info())
-
-
-def _private_copy(session: Session) -> Session:
-    """Return a copy for one request of a session whose store may keep, and share, the object itself.
-
-    Otherwise a request that fails would leave its changes, and one that began before a login would hold the session of
-    the user who logged in. What can't be copied deeply is shared below its attributes.
-    """
-    with contextlib.suppress(Exception):
-        return copy.deepcopy(session)
-    return copy.copy(session)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .record import Record
-    from .store.SessionRecords import SessionRecords
 
 
 class Snapshot:
@@ -17,7 +16,7 @@ class Snapshot:
 
     __slots__ = ("accessed", "expires", "id", "key", "payload", "revision", "store")
 
-    def __init__(self, store: SessionRecords, id: str | None, key: str, payload: bytes, record: Record) -> None:
+    def __init__(self, store: Any, id: str | None, key: str, payload: bytes, record: Record) -> None:
         self.store = store
         self.id = id
         self.key = key

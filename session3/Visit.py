@@ -21,7 +21,9 @@ class Visit:
     #: The session that the store had, as it was found; what the application replaces `session` with is not it.
     loaded: Session | None = None
     user_key: str | int | bytes | None = None
+    #: When the browser is to drop the cookie that it has; None: as it closes.
     expires: float | None = None
+    has_own_expiry: bool = False
     tokens: frozenset[str] = frozenset()
 
     #: Sessions that the application ended; deleted when the request has succeeded.

@@ -4,7 +4,8 @@ import warnings
 from typing import Any
 
 from .errors import DamagedRecord, SerializationError
-from .serializers import Seal, Serializer
+from .seals import Seal
+from .serializers import Serializer
 from .Session import Session
 
 

@@ -9,12 +9,16 @@ session3.errors.ConfigurationError: browsers drop a SameSite=None cookie that is
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
-from .errors import ConfigurationError
+from .errors import ConfigurationError, CookieTooLarge
 
 SameSite = Literal["Lax", "Strict", "None"]
+
+#: Bytes of a cookie, name, value and attributes counted, that every browser keeps; a larger one is dropped silently.
+MAX_COOKIE = 4093
 
 _DIRECTIVES = re.compile(r'(?:[^,"]|"[^"]*")+').findall  # commas in quotes part nothing
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+").fullmatch  # RFC 6265, section 4.1.1: a cookie's name
@@ -68,6 +72,26 @@ class CookieChange:
 
 
 REVOKE = CookieChange(None)
+
+
+def overhead(name: str, attributes: Mapping[str, Any]) -> int:
+    """Return the bytes of a Set-Cookie header besides the value: the name, the quotes, the attributes.
+
+    >>> overhead("session", {"path": "/", "httponly": True, "domain": None})
+    28
+    """
+    shown = [f"; {key}" if given is True else f"; {key}={given}" for key, given in attributes.items() if given]
+    return len(f'{name}=""') + sum(len(text.encode()) for text in shown)
+
+
+def check_size(value: str, overhead: int) -> None:
+    """Raise CookieTooLarge if a browser would drop the cookie."""
+    size = len(value) + overhead
+    if size > MAX_COOKIE:
+        raise CookieTooLarge(
+            f"the session makes a cookie of {size} bytes, and browsers keep {MAX_COOKIE} (name and attributes "
+            "counted); keep less in it, or use a store on the server"
+        )
 
 
 def uncacheable(cache_control: str | None) -> str:

@@ -42,6 +42,10 @@ class PayloadTooLarge(StoreError):
     """A session is larger than the store takes; the stored record stays as it was."""
 
 
+class CookieTooLarge(PayloadTooLarge):
+    """A session in a cookie is larger than browsers keep; nothing was set. The message has both sizes."""
+
+
 class StoreExists(StoreError):
     """`setup()` met a store that holds sessions, and was not told to overwrite it."""
 

@@ -1,27 +1,16 @@
-"""From objects to bytes and back, and the seals that keep the bytes as we wrote them.
+"""From objects to bytes and back.
 
-A serializer has `dumps(object) -> bytes` and `loads(bytes) -> object`. A seal has `seal(key, payload) -> bytes` and
-`open(key, sealed) -> bytes`; it binds the payload to the key of its record, so that one session's payload can't be
-copied to another. `open` raises DamagedRecord, and nothing behind a seal is decoded before it holds.
+A serializer has `dumps(object) -> bytes` and `loads(bytes) -> object`.
 
 >>> PickleSerializer().loads(PickleSerializer().dumps({"cart": ["tea"]}))
 {'cart': ['tea']}
->>> seal = SignatureSeal("a key of at least sixteen characters")
->>> seal.open("session-1", seal.seal("session-1", b"payload"))
-b'payload'
+>>> JSONSerializer().dumps({"cart": ["tea"]})
+b'{"cart":["tea"]}'
 """
 
-import base64
-import hashlib
-import os
+import json
 import pickle
-from collections.abc import Sequence
 from typing import Any, Protocol
-
-from .errors import ConfigurationError, DamagedRecord, MissingDriver
-
-Secret = str | bytes
-MIN_SECRET_LENGTH = 16
 
 
 class Serializer(Protocol):
@@ -49,107 +38,13 @@ class PickleSerializer:
         return pickle.loads(data)
 
 
-class Seal(Protocol):
-    """What makes a payload useless to who can write to the store, or also to who can read it."""
+class JSONSerializer:
+    """Plain JSON."""
 
-    def seal(self, key: str, payload: bytes) -> bytes: ...
+    keeps_classes = False
 
-    def open(self, key: str, sealed: bytes) -> bytes: ...
+    def dumps(self, value: Any) -> bytes:
+        return json.dumps(value, separators=(",", ":")).encode()
 
-
-class SignatureSeal:
-    """HMAC-SHA256 by itsdangerous over the record's key and payload.
-
-    `secrets` is one key or a list, newest first: the first signs, all verify.
-    """
-
-    def __init__(self, secrets: Secret | Sequence[Secret]) -> None:
-        from itsdangerous import Signer
-
-        # One Signer a key, made once: itsdangerous derives the key anew in each call unless told that it is derived.
-        self._signers = [
-            Signer(_derive(secret), key_derivation="none", digest_method=hashlib.sha256)
-            for secret in _checked_secrets(secrets)
-        ]
-
-    def seal(self, key: str, payload: bytes) -> bytes:
-        return self._signers[0].get_signature(_bind(key, payload)) + b"." + payload
-
-    def open(self, key: str, sealed: bytes) -> bytes:
-        signature, dot, payload = sealed.partition(b".")
-        if dot and _is_canonical(signature):
-            bound = _bind(key, payload)
-            if any(signer.verify_signature(bound, signature) for signer in self._signers):
-                return payload
-        raise DamagedRecord("the signature does not match")
-
-
-class EncryptionSeal:
-    """AES-256-GCM by cryptography; the record's key is authenticated with the payload. Extra: crypto.
-
-    `secrets` is one key or a list, newest first: the first encrypts, all decrypt.
-    """
-
-    _NONCE = 12  # bytes, the size that NIST SP 800-38D recommends for GCM
-
-    def __init__(self, secrets: Secret | Sequence[Secret]) -> None:
-        try:
-            from cryptography.exceptions import InvalidTag
-            from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-        except ImportError as error:
-            raise MissingDriver("cryptography", "crypto") from error
-        self._invalid = InvalidTag
-        self._ciphers = [AESGCM(_derive(secret)) for secret in _checked_secrets(secrets)]
-
-    def seal(self, key: str, payload: bytes) -> bytes:
-        nonce = os.urandom(self._NONCE)
-        return nonce + self._ciphers[0].encrypt(nonce, payload, _bind(key, b""))
-
-    def open(self, key: str, sealed: bytes) -> bytes:
-        nonce, ciphertext = sealed[: self._NONCE], sealed[self._NONCE :]
-        for cipher in self._ciphers:
-            try:
-                return cipher.decrypt(nonce, ciphertext, _bind(key, b""))
-            except (self._invalid, ValueError):
-                continue
-        raise DamagedRecord("no key decrypts it")
-
-
-def make_seal(
-    secret_key: Secret | Sequence[Secret] | None, encryption_key: Secret | Sequence[Secret] | None
-) -> Seal | None:
-    """Return the seal for a store's options, or None. Encryption authenticates, so it needs no signature beside it."""
-    if encryption_key is not None:
-        if secret_key is not None:
-            raise ConfigurationError("give secret_key (signs) or encryption_key (encrypts and authenticates), not both")
-        return EncryptionSeal(encryption_key)
-    return None if secret_key is None else SignatureSeal(secret_key)
-
-
-def _checked_secrets(secrets: Secret | Sequence[Secret]) -> list[bytes]:
-    several: Sequence[Secret] = [secrets] if isinstance(secrets, (str, bytes)) else secrets
-    found = [secret.encode() if isinstance(secret, str) else secret for secret in several]
-    if not found or any(len(secret) < MIN_SECRET_LENGTH for secret in found):
-        raise ConfigurationError(
-            f"a secret key needs at least {MIN_SECRET_LENGTH} bytes; make one with: "
-            "python -c 'import secrets; print(secrets.token_urlsafe(32))'"
-        )
-    return found
-
-
-def _derive(secret: bytes) -> bytes:
-    return hashlib.blake2b(secret, digest_size=32, person=b"session3.record").digest()
-
-
-def _bind(key: str, payload: bytes) -> bytes:
-    # Ids hold no NUL, so key and payload can't be shifted against each other.
-    return key.encode("ascii") + b"\0" + payload
-
-
-def _is_canonical(signature: bytes) -> bool:
-    # The last letter of a base64 text has spare bits: several spellings, one value. Only ours counts.
-    try:
-        raw = base64.urlsafe_b64decode(signature + b"=" * (-len(signature) % 4))
-    except ValueError:
-        return False
-    return base64.urlsafe_b64encode(raw).rstrip(b"=") == signature
+    def loads(self, data: bytes) -> Any:
+        return json.loads(data)

@@ -8,6 +8,7 @@
 | `durus:///path`, `durus://host:port` (a server) | DurusSessionStore |
 | `redis://[user:password@]host[:port][/db][?prefix=…]`, `rediss://…` (TLS), `redis+cluster://…` | RedisSessionStore |
 | `memory://` | VolatileSessionStore |
+| `cookie://`, with the option `secret_key` or the variable SESSION3_SECRET_KEY | SignedCookieSessionStore |
 | `postgresql://user:password@host:port/database?table=name` | PostgresSessionStore |
 | `mysql://user:password@host:port/database?table=name` | MySQLSessionStore |
 
@@ -16,7 +17,7 @@ VolatileSessionStore()
 >>> open_store("mongo://host")
 Traceback (most recent call last):
     ...
-session3.errors.ConfigurationError: unknown scheme 'mongo'; known are: directory, durus, ...
+session3.errors.ConfigurationError: unknown scheme 'mongo'; known are: cookie, directory, ...
 """
 
 from collections.abc import Callable
@@ -190,6 +191,7 @@ class _Scheme(NamedTuple):
 
 
 _SCHEMES = {
+    "cookie": _Scheme("SignedCookieSessionStore", _nothing),
     "directory": _Scheme("DirectorySessionStore", _path),
     "durus": _Scheme("DurusSessionStore", _durus_file_or_server),
     "memory": _Scheme("VolatileSessionStore", _nothing),

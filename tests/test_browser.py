@@ -1,6 +1,7 @@
 """The demo in a real browser: headless Chromium, driven through a pipe by the DevTools protocol."""
 
 import json
+import secrets
 import shutil
 import subprocess
 import threading
@@ -119,8 +120,11 @@ def chromium(tmp_path: Path) -> Iterator[Chromium]:
     browser.close()
 
 
-def test_a_login_and_a_count_survive_a_restart(chromium: Chromium, tmp_path: Path) -> None:
-    store_url = f"sqlite:///{tmp_path}/sessions.db"
+@pytest.mark.parametrize("store_url", ["sqlite:///./sessions.db", "cookie://"])
+def test_a_login_and_a_count_survive_a_restart(
+    chromium: Chromium, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store_url: str
+) -> None:
+    monkeypatch.setenv("SESSION3_SECRET_KEY", secrets.token_urlsafe(32))  # for cookie://
     with DemoServer(tmp_path, store_url) as server:
         chromium.open(server.url)
         assert "Sessions that last" in chromium.text

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from session3.codec import SessionCodec, UnknownClass
 from session3.DictSession import DictSession
 from session3.errors import DamagedRecord, SerializationError
-from session3.serializers import PickleSerializer, SignatureSeal
+from session3.seals import SignatureSeal
+from session3.serializers import PickleSerializer
 from session3.Session import Session
 
 from .sessions import Bomb, Shop

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from session3.errors import ConfigurationError, DamagedRecord, MissingDriver
-from session3.serializers import EncryptionSeal, PickleSerializer, Seal, SignatureSeal, make_seal
+from session3.seals import EncryptionSeal, Seal, SignatureSeal, make_seal
+from session3.serializers import PickleSerializer
 
 from .sessions import Shop
 
@@ -222,6 +223,6 @@ def test_an_empty_key_never_means_no_seal(empty: Any) -> None:
 
 def test_a_seal_is_the_same_in_another_process() -> None:
     sealed = SignatureSeal(SECRET).seal("session1", b"payload")
-    code = f"import sys; sys.path[:0] = {sys.path!r}; from session3.serializers import SignatureSeal; "
+    code = f"import sys; sys.path[:0] = {sys.path!r}; from session3.seals import SignatureSeal; "
     code += f"assert SignatureSeal({SECRET!r}).open('session1', {sealed!r}) == b'payload'"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -36,15 +36,23 @@ class RecordStore(SessionRecords, SessionStore):
         elif not self.codec.is_same(payload, snapshot.payload):
             self._swap(session, snapshot, payload)
         elif session._access_time > snapshot.accessed:
-            self._touch_session(session, snapshot)
+            self._touch_session(session)
 
-    def _touch_session(self, session: Session, snapshot: Snapshot) -> None:
-        moved = session._expires if session._expires != snapshot.expires else None
+    def _touch_session(self, session: Session) -> None:
         try:
-            if self.touch(snapshot.key, session._access_time, moved):
-                snapshot.accessed, snapshot.expires = session._access_time, session._expires
+            self.refresh_session(session)
         except StoreUnavailable as error:
             log.warning("an access time was not written: %s", error)  # the session was read all the same
+
+    def refresh_session(self, session: Session) -> bool:
+        snapshot = self._snapshot_of(session)
+        if snapshot is None:
+            return self.has_session(session.id or "")
+        moved = session._expires if session._expires != snapshot.expires else None
+        if not self.touch(snapshot.key, session._access_time, moved):
+            return False
+        snapshot.accessed, snapshot.expires = session._access_time, session._expires
+        return True
 
     def create_session(self, session: Session) -> bool:
         key = self._key_to_save(session.id)

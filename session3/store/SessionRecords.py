@@ -9,7 +9,8 @@ from .. import ids
 from ..codec import SessionCodec, UnknownClass
 from ..errors import ConfigurationError, DamagedRecord, SessionConflict, SessionDeleted
 from ..record import TOMBSTONE_SECONDS, Record, first_revision, is_later_revision, next_revision, user_key_text
-from ..serializers import PickleSerializer, Secret, Serializer, make_seal
+from ..seals import Secret, make_seal
+from ..serializers import PickleSerializer, Serializer
 from ..Session import Session
 from ..Snapshot import Snapshot
 from .RecordVerbs import RecordVerbs
@@ -209,14 +210,20 @@ class SessionRecords(RecordVerbs):
         if self.on_conflict == "merge":
             base = self.codec.load(snapshot.payload)
             base.id, base._creation_time, base._access_time = session.id, session._creation_time, snapshot.accessed
-            merged = type(session).merge(base, session, theirs)
-            for name in session._kept():
-                del session.__dict__[name]
-            session.__dict__.update(merged._kept())
+            self._take_over(session, type(session).merge(base, session, theirs), theirs)
         session.id = theirs.id
         session._access_time = max(session._access_time, theirs._access_time)
         session._snapshot = theirs._snapshot
         return theirs._snapshot
+
+    def _take_over(self, session: Session, merged: Session, theirs: Session) -> None:
+        own = session._own_deadline(0)
+        for name in session._kept():
+            del session.__dict__[name]
+        session.__dict__.update(merged._kept())
+        if session._own_deadline(0) != own:  # the other request said when the session expires
+            now_own = session._own_deadline(self.clock())
+            session._expires = theirs._expires if now_own is None else now_own
 
     def _leave_behind(self, snapshot: Snapshot, new_id: str | None, grace: float | None) -> bool:
         """Turn the record of a moved session into a tombstone, or for a grace a forward; False if it changed."""

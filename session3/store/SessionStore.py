@@ -3,12 +3,14 @@
 Required: `load_session`, `save_session`, `delete_session`. These three make a store.
 Optional: `setup`, `close`, `has_session`, `iter_sessions`, `delete_old_sessions`, `delete_expired_sessions`.
 Asked by the manager where a store can do better than the three methods: `create_session`, `discard_session`,
-`move_session`, `was_rotated`, `is_changed`.
+`move_session`, `refresh_session`, `was_rotated`, `is_changed`.
 
 A store that keeps whole sessions (pickled, or the objects themselves) is written at each request and merges nothing:
 of two requests at the same time the later save wins. Derive from RecordStore for a store that does better.
 """
 
+import contextlib
+import copy
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
@@ -30,6 +32,9 @@ class SessionStore(ABC):
     is_multiprocess_safe = False
     #: True if several threads may use the same store object at once.
     is_thread_safe = False
+
+    #: True if a session is kept in its cookie: a save makes the cookie's value, and nothing is shared.
+    is_in_cookie = False
 
     clock: Callable[[], float] = staticmethod(time.time)
 
@@ -105,6 +110,10 @@ class SessionStore(ABC):
         """Tell whether saving the session would write anything. Whole sessions are always written."""
         return True
 
+    def refresh_session(self, session: "Session") -> bool:
+        """Write the access time and expiry of a loaded session that did not change; False if it is gone."""
+        return self.has_session(session.id or "")
+
     def create_session(self, session: "Session") -> bool:
         """Save a new session unless its id is taken; tell whether it was saved."""
         assert session.id is not None
@@ -159,3 +168,14 @@ class SessionStore(ABC):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
+
+
+def private_copy(session: "Session") -> "Session":
+    """Return a copy for one request of a session whose store may keep, and share, the object itself.
+
+    Otherwise a request that fails would leave its changes, and one that began before a login would hold the session of
+    the user who logged in. What can't be copied deeply is shared below its attributes.
+    """
+    with contextlib.suppress(Exception):
+        return copy.deepcopy(session)
+    return copy.copy(session)

@@ -1,0 +1,193 @@
+"""Django's session API over a store.
+
+>>> from session3.backends import for_store
+>>> from session3.store.VolatileSessionStore import VolatileSessionStore
+>>> SessionStore = for_store(VolatileSessionStore(), cookie_age=3600)
+>>> session = SessionStore()
+>>> session["cart"] = ["tea"]
+>>> session.save()
+>>> SessionStore(session.session_key)["cart"]
+['tea']
+"""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+from .. import expiry
+from ..DictSession import DictSession
+from ..errors import ConfigurationError, SessionConflict, SessionDeleted
+from ..Session import Session
+from ..store.SessionStore import SessionStore, private_copy
+from .base import _MAX_KEYS, CreateError, SessionBase, UpdateError
+
+R = TypeVar("R")
+
+SETTINGS = ("cookie_age", "expire_at_browser_close", "secret_key", "salt", "serializer")
+
+
+def for_store(store: SessionStore, **settings: Any) -> "type[StoredSession]":
+    """Return Django's SessionStore class over a store of ours; `settings` are those of SessionBase.
+
+    Payloads go through the store's own serializer, so that what is saved here is read by an application with
+    DictSession on the same store, and the other way round.
+    """
+    unknown = sorted(set(settings).difference(SETTINGS))
+    if unknown:
+        raise ConfigurationError(f"unknown settings: {', '.join(unknown)}; known are: {', '.join(SETTINGS)}")
+    if store.is_in_cookie:
+        raise ConfigurationError(
+            f"{store!r} keeps nothing that could be loaded by a key; use session3.backends.signed_cookies.SessionStore"
+        )
+    members = {"__doc__": f"Sessions in {store!r}.", "__module__": __name__, "store": store, **settings}
+    codec = getattr(store, "codec", None)
+    if codec is not None and issubclass(codec.session_class, DictSession):
+        members["_session_class"] = codec.session_class
+    if not store.is_thread_safe:
+        members["_executor"] = ThreadPoolExecutor(max_workers=1, thread_name_prefix="session3")
+    return type("SessionStore", (StoredSession,), members)
+
+
+class StoredSession(SessionBase):
+    """SessionBase over the class attribute `store`.
+
+    Two sessions of one key that are saved at the same time are merged, item by item. What an application with a
+    session class of its own keeps beside the items (its class, its attributes) stays as it is.
+    """
+
+    store: SessionStore
+    _executor: ThreadPoolExecutor | None = None  # a store that is not thread-safe is used by one thread only
+
+    _session_class: type[DictSession] = DictSession  # of a session that is created here
+
+    #: The session as the store gave it; what was changed since is in `_session_cache`.
+    _stored: Session | None = None
+
+    def _clock(self) -> float:
+        return self.store.clock()
+
+    @classmethod
+    async def _in_thread(cls, call: Callable[..., R], *args: Any) -> R:
+        if cls._executor is None:
+            return await super()._in_thread(call, *args)
+        return await asyncio.get_running_loop().run_in_executor(cls._executor, call, *args)
+
+    # -- storage -----------------------------------------------------------------------------------------------------
+
+    def exists(self, session_key: str) -> bool:
+        return self.store.has_session(session_key)
+
+    def load(self) -> dict[Any, Any]:
+        session = self._fetch()
+        self._session_key = None if session is None else session.id
+        if "_session_cache" not in self.__dict__:
+            # Later this would pass others' changes for the ones that ours were made on.
+            self._stored = session
+        return {} if session is None else _items_of(session)
+
+    def create(self) -> None:
+        for _ in range(_MAX_KEYS):
+            self._session_key = self._get_new_session_key()
+            try:
+                self.save(must_create=True)
+            except CreateError:
+                continue
+            self.modified = True
+            return
+        raise SessionConflict(f"{self.store!r}: {_MAX_KEYS} new keys were all taken")
+
+    def save(self, must_create: bool = False) -> None:
+        if self.session_key is None:
+            self.create()
+            return
+        items = self._get_session(no_load=must_create)
+        session = self._new_session() if must_create else self._stored or self._fetch()
+        if session is None:
+            raise UpdateError(f"{self!r} was deleted meanwhile, or never existed")
+        self._give(session, items)
+        if must_create and not self.store.create_session(session):
+            raise CreateError(f"{self.store!r} has a session under the key of {self!r}")
+        if not must_create and not self._is_updated(session):
+            raise UpdateError(f"{self!r} was deleted meanwhile")
+        self._keep(session)
+
+    def delete(self, session_key: str | None = None) -> None:
+        key = session_key or self.session_key
+        if key is not None:
+            self.store.delete_session(key)
+        if key == self.session_key:
+            self._stored = None
+
+    @classmethod
+    def clear_expired(cls) -> None:
+        cls.store.delete_expired_sessions()
+
+    def cycle_key(self, grace: float | None = None) -> None:
+        """Keep the session under a new key; the old one is nobody at once, or for `grace` seconds leads to the new.
+
+        Without a grace, at a login: else who planted the old key would be let in. Raises UpdateError if the session
+        was deleted meanwhile.
+        """
+        items = self._session
+        if self._stored is None:
+            self.create()
+            return
+        session = self._give(self._stored, items)
+        try:
+            moved = any(self.store.move_session(session, self._get_new_session_key(), grace) for _ in range(_MAX_KEYS))
+        except SessionDeleted as error:
+            raise UpdateError(f"{self!r} was deleted meanwhile") from error
+        if not moved:
+            raise SessionConflict(f"{self.store!r}: {_MAX_KEYS} new keys were all taken")
+        self._keep(session)
+        self.modified = True
+
+    async def acycle_key(self, grace: float | None = None) -> None:
+        await self._in_thread(self.cycle_key, grace)
+
+    # -- between items and sessions ----------------------------------------------------------------------------------
+
+    def _fetch(self) -> Session | None:
+        session: Session | None = None if self.session_key is None else self.store.load_session(self.session_key)
+        # A store that keeps the object itself would show our changes before they are saved.
+        return session if session is None or session._snapshot is not None else private_copy(session)
+
+    def _new_session(self) -> Session:
+        session = self._session_class(self.session_key)
+        session._creation_time = self._clock()
+        return session
+
+    def _give(self, session: Session, items: dict[Any, Any]) -> Session:
+        """Put the items into a session, and say when it expires."""
+        if isinstance(session, DictSession) or items:
+            session.data = items  # type: ignore[attr-defined]
+        session._clock = self._clock
+        session._access_time = max(session._access_time, self._clock())
+        own = expiry.own_deadline(items.get(expiry.ITEM), session._access_time)
+        session._expires = session._access_time + self.get_session_cookie_age() if own is None else own
+        return session
+
+    def _is_updated(self, session: Session) -> bool:
+        """Save a session that is stored already; False, with nothing done, if it was deleted meanwhile."""
+        store, id = self.store, session.id or ""
+        if session._snapshot is None and not store.has_session(id):
+            return False
+        if not store.is_changed(session):
+            return store.refresh_session(session) or store.has_session(id)
+        try:
+            store.save_session(session)
+        except SessionDeleted:
+            return False
+        return True
+
+    def _keep(self, session: Session) -> None:
+        # Others' changes may have been merged in, and the session may have moved.
+        self._stored, self._session_cache, self._session_key = session, _items_of(session), session.id
+
+
+def _items_of(session: Session) -> dict[Any, Any]:
+    items = session.__dict__.get("data", {})
+    if not isinstance(items, dict):
+        raise ConfigurationError(f"{type(session).__name__} has an attribute `data` that holds no items")
+    return items

@@ -1,0 +1,194 @@
+"""The session API of Django 5.2, without Django: a mapping that loads and saves itself.
+
+`SessionBase` is everything but the storage. `session3.backends.for_store` makes a class of it over any store of ours;
+`session3.backends.signed_cookies` keeps the session in the cookie. For a storage of your own give `exists`, `create`,
+`save`, `delete`, `load` and `clear_expired`.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from .. import ids
+from ..errors import SessionError
+from ..seals import Secret, find_secrets
+from ..serializers import JSONSerializer
+from ..tokens import TokenSigner
+from .AsyncTwins import AsyncTwins
+
+log = logging.getLogger("session3")
+
+#: What a key that we make consists of.
+VALID_KEY_CHARS = "abcdefghijklmnopqrstuvwxyz0123456789"
+
+_MIN_KEY_LENGTH = 8
+_MAX_KEYS = 10  # keys to try for a new session; one more than one is already a broken random source or store
+
+
+class CreateError(SessionError):
+    """`save(must_create=True)` met a session under the same key."""
+
+
+class UpdateError(SessionError):
+    """The session was deleted while it was worked on; nothing was saved."""
+
+
+class SessionBase(AsyncTwins):
+    """A session that is loaded at the first access, and saved by `save`.
+
+    Settings are class attributes: `cookie_age` (seconds) and `expire_at_browser_close` for sessions without an expiry
+    of their own; `secret_key` (one or a list, newest first; else the environment variable SESSION3_SECRET_KEY), `salt`
+    and `serializer` (a class or an object with `dumps` and `loads`) for `encode` and `decode`.
+    """
+
+    secret_key: Secret | Sequence[Secret] | None = None
+    salt: str | None = None
+    serializer: Any = JSONSerializer
+    clock: Callable[[], float] = staticmethod(time.time)
+
+    _signer: TokenSigner
+    _signer_settings: tuple[Any, str]
+
+    def __init__(self, session_key: str | None = None) -> None:
+        self._session_key = session_key
+        self.accessed = False
+        self.modified = False
+
+    def __repr__(self) -> str:
+        # The key is a secret, and reprs end up in logs.
+        return f"<{type(self).__name__} {ids.short_hash(self.session_key) if self.session_key else 'new'}>"
+
+    def _clock(self) -> float:
+        return self.clock()
+
+    # -- the key -----------------------------------------------------------------------------------------------------
+
+    def _validate_session_key(self, key: Any) -> bool:
+        return isinstance(key, str) and len(key) >= _MIN_KEY_LENGTH
+
+    @property
+    def session_key(self) -> str | None:
+        """What the session is stored under; None until it is, and for what can't be a key."""
+        return self.__session_key
+
+    def _get_session_key(self) -> str | None:
+        return self.__session_key
+
+    def _set_session_key(self, value: str | None) -> None:
+        self.__session_key = value if self._validate_session_key(value) else None
+
+    _session_key = property(lambda self: self.__session_key, lambda self, value: self._set_session_key(value))
+
+    def _forget_key(self) -> None:
+        self._session_key = None
+
+    def _get_new_session_key(self) -> str:
+        """Return a key that no session has: 160 random bits. `create` still makes sure that it adopts none."""
+        return ids.make_id()
+
+    def _get_or_create_session_key(self) -> str:
+        if self.session_key is None:
+            self._session_key = self._get_new_session_key()
+        return self.session_key or ""
+
+    # -- the items ---------------------------------------------------------------------------------------------------
+
+    def _get_session(self, no_load: bool = False) -> dict[Any, Any]:
+        self.accessed = True
+        if "_session_cache" not in self.__dict__:
+            self._session_cache = {} if no_load or self.session_key is None else self.load()
+        return self._session_cache
+
+    @property
+    def _session(self) -> dict[Any, Any]:
+        return self._get_session()
+
+    def _replace_items(self, items: dict[Any, Any]) -> None:
+        self._session_cache = items
+
+    def is_empty(self) -> bool:
+        return not self.session_key and not self.__dict__.get("_session_cache")
+
+    # -- text --------------------------------------------------------------------------------------------------------
+
+    @property
+    def key_salt(self) -> str:
+        """What keeps a text of one class and purpose from being taken for another's."""
+        return self.salt or f"session3.backends.{type(self).__qualname__}"
+
+    def encode(self, session_dict: dict[Any, Any]) -> str:
+        """Return items as signed, URL-safe text."""
+        return self._token_signer().sign(_as_bytes(self._serializer().dumps(session_dict)))
+
+    def decode(self, session_data: str) -> dict[Any, Any]:
+        """Return the items of a text from `encode`; none, and a warning is logged, if it is not as it was signed."""
+        signer = self._token_signer()
+        try:
+            items = self._serializer().loads(signer.open(session_data)[0])
+        except Exception as error:  # whatever a decoder raises
+            log.warning("session data was not taken: %s", error)
+            return {}
+        return items if isinstance(items, dict) else {}
+
+    def _serializer(self) -> Any:
+        return self.serializer() if isinstance(self.serializer, type) else self.serializer
+
+    def _token_signer(self) -> TokenSigner:
+        """Return the signer of this class, made once: deriving the key is half of its cost."""
+        cls, settings = type(self), (find_secrets(self.secret_key, type(self).__name__), self.key_salt)
+        if cls.__dict__.get("_signer_settings") != settings:
+            cls._signer = TokenSigner(settings[0], salt=settings[1], clock=lambda: cls.clock())
+            cls._signer_settings = settings
+        return cls._signer
+
+    # -- storage: what a subclass gives ------------------------------------------------------------------------------
+
+    def exists(self, session_key: str) -> bool:
+        """Tell whether there is a session under a key."""
+        raise NotImplementedError("a subclass of SessionBase gives exists()")
+
+    def create(self) -> None:
+        """Give the session a new key that no other has, and save it once before returning."""
+        raise NotImplementedError("a subclass of SessionBase gives create()")
+
+    def save(self, must_create: bool = False) -> None:
+        """Save the session; one without a key is created.
+
+        Raises CreateError if `must_create` and there is a session under the key; UpdateError, and only then, if it
+        was deleted meanwhile. A store that can't be reached is StoreUnavailable.
+        """
+        raise NotImplementedError("a subclass of SessionBase gives save()")
+
+    def delete(self, session_key: str | None = None) -> None:
+        """Delete what is stored under a key, by default the session's own; what is not there is no error."""
+        raise NotImplementedError("a subclass of SessionBase gives delete()")
+
+    def load(self) -> dict[Any, Any]:
+        """Return the stored items. A key under which there is nothing is dropped, and the items are none."""
+        raise NotImplementedError("a subclass of SessionBase gives load()")
+
+    @classmethod
+    def clear_expired(cls) -> None:
+        """Delete all sessions past their expiry. NotImplementedError where the storage can't find them."""
+        raise NotImplementedError("this storage can't clear expired sessions")
+
+    # -- what storage gives ------------------------------------------------------------------------------------------
+
+    def flush(self) -> None:
+        """Log out: drop the items, delete what is stored, and forget the key."""
+        self.clear()
+        self.delete()
+        self._forget_key()
+
+    def cycle_key(self) -> None:
+        """Keep the items under a new key. The new one is saved before the old one goes."""
+        data, key = self._session, self.session_key
+        self.create()
+        self._session_cache = data
+        if key:
+            self.delete(key)
+
+
+def _as_bytes(dumped: str | bytes) -> bytes:
+    return dumped.encode() if isinstance(dumped, str) else dumped

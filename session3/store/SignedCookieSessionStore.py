@@ -1,0 +1,175 @@
+"""Sessions without a server-side store: each in its own cookie, signed.
+
+>>> from session3.DictSession import DictSession
+>>> store = SignedCookieSessionStore("a key of at least sixteen characters")
+>>> session = DictSession(None)
+>>> session["cart"] = ["tea"]
+>>> store.save_session(session)
+>>> store.load_session(session.id)["cart"]
+['tea']
+
+A save makes the cookie's value, and that is the session's id from then on. Whoever holds the cookie can read what is
+in it (`serializer=EncryptedSerializer(JSONSerializer(), key)` hides it), but not change it.
+
+Threads, processes: safe, since nothing is shared. For the same reason two parallel requests don't merge: the browser
+keeps the cookie of the answer that comes last. And a logout only makes the browser forget: a cookie that was copied
+before stays good until it expires. So set `idle_timeout` or `absolute_timeout` on the manager, or use a store on the
+server where that is not enough.
+"""
+
+import logging
+import re
+import struct
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from .. import ids
+from ..codec import SessionCodec, UnknownClass
+from ..cookies import check_size
+from ..DictSession import DictSession
+from ..errors import DamagedRecord
+from ..record import Record
+from ..seals import Secret, find_secrets
+from ..serializers import JSONSerializer, Serializer
+from ..Session import Session
+from ..Snapshot import Snapshot
+from ..tokens import TokenSigner
+from .SessionStore import SessionStore
+
+log = logging.getLogger("session3")
+
+_TOKEN = re.compile(r"[A-Za-z0-9_.-]{32,8192}").fullmatch  # longer than any cookie
+_TIMES = struct.Struct(">ddd")  # created, accessed, expires
+_KEY = "cookie"  # what an encrypted payload is bound to, in place of a record's key
+
+
+class _Opened(NamedTuple):
+    plain: bytes
+    created: float
+    accessed: float
+    expires: float | None
+
+
+class SignedCookieSessionStore(SessionStore):
+    """`secret_key`: one or a list, newest first; by default the environment variable SESSION3_SECRET_KEY.
+
+    `salt`: another one, another kind of cookie. `serializer`: JSON by default, since a cookie has to be small, and
+    since with pickle a lost key would let its finder run code. `session_class`: what JSON is revived as.
+    `attributes_size`: bytes reserved for the cookie's name and attributes (SessionManager counts the real ones
+    besides). `clock`: seconds since the epoch.
+    """
+
+    is_multiprocess_safe = True
+    is_thread_safe = True
+    is_in_cookie = True
+
+    def __init__(
+        self,
+        secret_key: Secret | Sequence[Secret] | None = None,
+        *,
+        salt: str = "session3.cookie",
+        serializer: Serializer | None = None,
+        session_class: type[Session] = DictSession,
+        attributes_size: int = 80,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.clock = clock
+        self.codec = SessionCodec(serializer or JSONSerializer(), session_class, None)
+        self._signer = TokenSigner(find_secrets(secret_key, "a cookie store"), salt=salt, clock=clock)
+        self._attributes_size = attributes_size
+
+    def __repr__(self) -> str:
+        return "SignedCookieSessionStore()"
+
+    # -- the contract ------------------------------------------------------------------------------------------------
+
+    def load_session(self, id: str, default: Any = None) -> Any:
+        opened = self._open(id)
+        if opened is None:
+            return default
+        try:
+            session = self.codec.load(opened.plain)
+        except (DamagedRecord, UnknownClass) as error:
+            log.warning("%r: session %s was signed by us, and can't be loaded: %s", self, ids.short_hash(id), error)
+            return default
+        session._creation_time = opened.created
+        session._clock = self.clock
+        self._remember(session, id, opened)
+        return session
+
+    def save_session(self, session: Session) -> None:
+        """Make the cookie's value, and leave it in `session.id`; an unchanged session keeps the one it has.
+
+        Raises CookieTooLarge, and leaves the session as it was, if a browser would drop the cookie.
+        """
+        plain, snapshot = self.codec.dump(session), self._snapshot_of(session)
+        if snapshot is not None and self.codec.is_same(plain, snapshot.payload):
+            is_to_renew = session._access_time > snapshot.accessed and session._expires != snapshot.expires
+            if not is_to_renew:  # only an idle timeout is pushed back
+                return
+        accessed = max(session._access_time, self.clock())
+        opened = _Opened(plain, session._creation_time, accessed, session._expires)
+        token = self._seal(opened)
+        check_size(token, self._attributes_size)
+        self._remember(session, token, opened)
+
+    def delete_session(self, session: Session | str) -> None:
+        """Forget the session here; the cookie itself is the browser's to drop."""
+        if isinstance(session, Session):
+            session._snapshot = None
+
+    def has_session(self, id: str) -> bool:
+        return self._open(id) is not None
+
+    def delete_expired_sessions(self) -> tuple[int, int]:
+        return 0, 0  # there is nothing here to delete
+
+    # -- asked by the manager ----------------------------------------------------------------------------------------
+
+    def accepts_cookie(self, value: str) -> bool:
+        return _TOKEN(value) is not None
+
+    def is_changed(self, session: Session) -> bool:
+        snapshot = self._snapshot_of(session)
+        return snapshot is None or not self.codec.is_same(self.codec.dump(session), snapshot.payload)
+
+    def create_session(self, session: Session) -> bool:
+        self.save_session(session)
+        return True
+
+    def move_session(self, session: Session, new_id: str, grace: float | None = None) -> bool:
+        """Make a new cookie; the old one stays good until it expires, since nothing is kept that could revoke it."""
+        session._snapshot = None
+        return self.create_session(session)
+
+    # -- cookies -----------------------------------------------------------------------------------------------------
+
+    def _seal(self, opened: _Opened) -> str:
+        expires = float("inf") if opened.expires is None else opened.expires
+        times = _TIMES.pack(opened.created, opened.accessed, expires)
+        return self._signer.sign(times + self.codec.seal(_KEY, opened.plain))
+
+    def _open(self, id: str) -> _Opened | None:
+        """Return what is in a live cookie that we signed, or None."""
+        try:
+            payload, _ = self._signer.open(id)
+            created, accessed, expires = _TIMES.unpack_from(payload)
+            plain = self.codec.open(_KEY, payload[_TIMES.size :])
+        except (DamagedRecord, struct.error) as error:
+            log.info("%r: cookie %s was not taken: %s", self, ids.short_hash(str(id)), error)
+            return None
+        if expires <= self.clock():
+            return None
+        return _Opened(plain, created, accessed, None if expires == float("inf") else expires)
+
+    def _snapshot_of(self, session: Session) -> Snapshot | None:
+        snapshot = session._snapshot
+        return snapshot if snapshot is not None and snapshot.store is self and snapshot.id == session.id else None
+
+    def _remember(self, session: Session, token: str, opened: _Opened) -> None:
+        session.id = token
+        session._access_time = opened.accessed
+        session._expires = opened.expires
+        record = Record(opened.plain, 0, opened.created, opened.accessed, opened.accessed, opened.expires)
+        session._snapshot = Snapshot(self, token, _KEY, opened.plain, record)
