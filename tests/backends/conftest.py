@@ -1,14 +1,22 @@
 """Runs the behaviours of the conformance suite, which are coroutines; see Driver."""
 
 import inspect
+import time
 from typing import Any
 
 import pytest
 
 pytest.register_assert_rewrite("tests.backends.conformance", "tests.backends.stored", "tests.backends.own")
 
-from ..stores.conftest import mariadb, postgres  # noqa: E402, F401 - their servers are for tests of back ends, too
-from .driven import Driver  # noqa: E402 - the suite may be imported only now
+from ..sessions import Clock  # noqa: E402 - the suite may be imported only now
+from ..stores.conftest import mariadb, postgres  # noqa: E402, F401 - servers for these tests, too
+from .driven import Driver  # noqa: E402
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """A clock at a whole second: a datetime holds that as exactly as a float, whichever way it is rounded."""
+    return Clock(int(time.time()))
 
 
 @pytest.fixture(params=["sync", "async"])

@@ -116,3 +116,25 @@ class Driver:
     def time(self, seconds: float = 0) -> datetime:
         """Return the time in so many seconds."""
         return datetime.fromtimestamp(self.backend.now(), UTC) + timedelta(seconds=seconds)
+
+
+#: What can happen to a signed text; see `spoiled`.
+SPOILED = ["cut", "longer", "change", "resign", "nonsense", "colons", "dots", "no-text"]
+
+
+def spoiled(text: str, other: str) -> dict[str, str]:
+    """Return a signed text, spoiled in several ways; `other` is another text with the same signer."""
+    separator = ":" if ":" in text else "."
+    body, signature = other.rpartition(separator)[0], text.rpartition(separator)[2]
+    assert body and signature
+    return {
+        "cut": text[:-1],
+        "longer": text + "A",
+        "change": ("A" if text[0] != "A" else "B") + text[1:],
+        "resign": body + separator + signature,
+        "nonsense": "nonsense",
+        "colons": "::::::::",
+        "dots": "........",
+        "no-text": "\udc80" * 8,
+        "empty": "",
+    }

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from ..sessions import Clock
-from .conformance import CodingContract, CookieTestContract, ExpiryContract, KeyContract, MappingContract
+from .conformance import CodingContract, CookieTestContract, ExpiryContract, KeyContract, MappingContract, SaltContract
 from .driven import Backend
 from .stored import ClearContract, CookieContract, ExpiringContract, StoredContract
 
@@ -85,10 +85,23 @@ def time_of_django(configured: None, clock: Clock, monkeypatch: pytest.MonkeyPat
         monkeypatch.setattr(module, "time", types.SimpleNamespace(time=clock))
 
 
-class TestDatabase(
-    MappingContract, CookieTestContract, ExpiryContract, KeyContract, CodingContract, StoredContract, ClearContract,
-    ExpiringContract,
-):  # fmt: skip
+class InDjango(MappingContract, CookieTestContract, ExpiryContract, KeyContract, CodingContract, SaltContract):
+    """What is the same in all of Django's back ends."""
+
+    def test_a_new_key_is_not_one_that_exists(self, backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+        session = backend.session_class()
+        asked: list[str] = []
+
+        def exists(key: str) -> bool:
+            asked.append(key)
+            return len(asked) < 4
+
+        monkeypatch.setattr(session, "exists", exists)
+        assert session._get_new_session_key() == asked[3]
+        assert len(set(asked)) == 4
+
+
+class TestDatabase(InDjango, StoredContract, ClearContract, ExpiringContract):
     @pytest.fixture
     def backend(self, clock: Clock, override: Any) -> Iterator[Backend]:
         from asgiref.sync import sync_to_async
@@ -105,10 +118,7 @@ class TestDatabase(
         connections.close_all()
 
 
-class TestCache(
-    MappingContract, CookieTestContract, ExpiryContract, KeyContract, CodingContract, StoredContract, ClearContract,
-    ExpiringContract,
-):  # fmt: skip
+class TestCache(InDjango, StoredContract, ClearContract, ExpiringContract):
     @pytest.fixture
     def backend(self, clock: Clock, override: Any) -> Iterator[Backend]:
         from django.contrib.sessions.backends.cache import SessionStore
@@ -119,9 +129,7 @@ class TestCache(
         cache.clear()
 
 
-class TestFile(
-    MappingContract, CookieTestContract, ExpiryContract, KeyContract, CodingContract, StoredContract, ClearContract
-):
+class TestFile(InDjango, StoredContract, ClearContract):
     # Not ExpiringContract: Django's files never expire by a number of seconds.
 
     @pytest.fixture
@@ -138,9 +146,7 @@ class TestFile(
         return DjangoBackend(Timed, clock, override)
 
 
-class TestSignedCookies(
-    MappingContract, CookieTestContract, ExpiryContract, KeyContract, CodingContract, CookieContract
-):
+class TestSignedCookies(InDjango, CookieContract):
     @pytest.fixture
     def backend(self, clock: Clock, override: Any) -> Backend:
         from django.contrib.sessions.backends.signed_cookies import SessionStore

@@ -1,9 +1,11 @@
 """The conformance suite on our own back end, over each store."""
 
+import contextlib
+import functools
 import itertools
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,7 @@ from session3.store.VolatileSessionStore import VolatileSessionStore
 from ..durus_server import DurusServer
 from ..sessions import Clock
 from ..stores.conftest import ServerClock
-from .conformance import CodingContract, CookieTestContract, ExpiryContract, KeyContract, MappingContract
+from .conformance import CodingContract, CookieTestContract, ExpiryContract, KeyContract, MappingContract, SaltContract
 from .driven import Backend
 from .own import OurOwnCoding, OurOwnExpiry, OurOwnMapping, OurOwnStored
 from .stored import ClearContract, ExpiringContract, StoredContract
@@ -53,7 +55,7 @@ class OnStore(StoredContract, ClearContract, ExpiringContract, OurOwnStored):
 
 
 class InSession(
-    MappingContract, CookieTestContract, ExpiryContract, KeyContract, CodingContract,
+    MappingContract, CookieTestContract, ExpiryContract, KeyContract, CodingContract, SaltContract,
     OurOwnMapping, OurOwnExpiry, OurOwnCoding,
 ):  # fmt: skip
     """What the store has little to do with: once in memory, and once in a database."""
@@ -102,87 +104,94 @@ class TestDurusFile(OnStore):
         return open_store(f"durus://{tmp_path}/sessions", clock=clock)
 
 
-class TestDurusServer(OnStore):
-    @pytest.fixture(scope="class")
-    def url(self) -> Iterator[str]:
-        pytest.importorskip("durus", reason="needs Durus: pip install 'session3[durus]'")
-        with DurusServer() as server:
-            yield server.url
+@pytest.fixture(scope="module")
+def durus_url() -> Iterator[str]:
+    pytest.importorskip("durus", reason="needs Durus: pip install 'session3[durus]'")
+    with DurusServer() as server:
+        yield server.url
 
+
+class TestDurusServer(OnStore):
     @pytest.fixture
-    def store(self, url: str, clock: Clock) -> Any:
-        store = open_store(url, clock=clock)
+    def store(self, durus_url: str, clock: Clock) -> Any:
+        store = open_store(durus_url, clock=clock)
         store.clear()  # type: ignore[attr-defined]
         return store
 
 
+@pytest.fixture(scope="module")
+def redis_url() -> Iterator[str]:
+    pytest.importorskip("redis", reason="needs redis-py: pip install 'session3[redis]'")
+    from ..redis_server import URL_VARIABLE, RedisServer
+
+    if URL_VARIABLE in os.environ:
+        yield os.environ[URL_VARIABLE]
+        return
+    with RedisServer() as server:
+        yield server.url
+
+
 class TestRedis(OnStore):
-    @pytest.fixture(scope="class")
-    def url(self) -> Iterator[str]:
-        pytest.importorskip("redis", reason="needs redis-py: pip install 'session3[redis]'")
-        from ..redis_server import URL_VARIABLE, RedisServer
-
-        if URL_VARIABLE in os.environ:
-            yield os.environ[URL_VARIABLE]
-            return
-        with RedisServer() as server:
-            yield server.url
-
     @pytest.fixture
-    def store(self, url: str, clock: Clock) -> Iterator[Any]:
-        with open_store(f"{url}?prefix=session3-test-{os.getpid()}-{next(_numbers)}:", clock=clock) as store:
+    def store(self, redis_url: str, clock: Clock) -> Iterator[Any]:
+        with open_store(f"{redis_url}?prefix=session3-test-{os.getpid()}-{next(_numbers)}:", clock=clock) as store:
             yield store
             store.clear()  # type: ignore[attr-defined]
 
 
+@contextlib.contextmanager
+def on_a_table(store_class: Any, connect: Callable[[], Any], interval: str) -> Iterator[Any]:
+    """Open a store on a table of its own, on a server with a clock of its own: as the test's advances, what is stored
+    there is aged. `interval` is that of some seconds, in the server's SQL.
+    """
+    clock = ServerClock(time.time())
+    with store_class(connect, f"backends_{next(_numbers)}", clock=clock) as store:
+        store.setup(overwrite=True)
+        columns = ("created", "modified", "accessed", "expires")
+        aged = f"UPDATE {store._name} SET " + ", ".join(f"{name} = {name} - {interval}" for name in columns)
+        clock.age_records = lambda seconds: store._change(aged, (seconds,) * 4)
+        yield store
+        store._change(f"DROP TABLE {store._name}", ())
+
+
 class OnServer(OnStore):
-    """On a server with a clock of its own: as the test's advances, what is stored there is aged."""
-
-    #: The seconds of an interval, in the server's SQL.
-    interval: str
-
-    @pytest.fixture(scope="class")
-    def prepared(self, request: pytest.FixtureRequest) -> Iterator[Any]:
-        """A store on a table for all tests of the class."""
-        clock = ServerClock(time.time())
-        with self.open(request, f"backends_{next(_numbers)}", clock) as store:
-            store.setup(overwrite=True)
-            columns = ("created", "modified", "accessed", "expires")
-            aged = f"UPDATE {store._name} SET " + ", ".join(f"{name} = {name} - {self.interval}" for name in columns)
-            clock.age_records = lambda seconds: store._change(aged, (seconds,) * 4)
-            yield store
-            store._change(f"DROP TABLE {store._name}", ())
-
-    def open(self, request: pytest.FixtureRequest, table: str, clock: Clock) -> Any:
-        raise NotImplementedError
-
     @pytest.fixture
-    def store(self, prepared: Any) -> Any:
-        prepared.clear()
-        prepared.clock.now = time.time()
-        return prepared
+    def store(self, table: Any, clock: Clock) -> Any:
+        table.clear()
+        table.clock.now = clock()
+        return table
+
+
+@pytest.fixture(scope="module")
+def postgres_table(postgres: Any) -> Iterator[Any]:
+    driver = pytest.importorskip("psycopg2", reason="needs psycopg2: pip install 'session3[postgres]'")
+    from session3.store.PostgresSessionStore import PostgresSessionStore
+
+    connect = functools.partial(driver.connect, **postgres.settings)
+    with on_a_table(PostgresSessionStore, connect, "%s * interval '1 second'") as store:
+        yield store
 
 
 class TestPostgres(OnServer):
-    interval = "%s * interval '1 second'"
+    @pytest.fixture
+    def table(self, postgres_table: Any) -> Any:
+        return postgres_table
 
-    def open(self, request: pytest.FixtureRequest, table: str, clock: Clock) -> Any:
-        driver = pytest.importorskip("psycopg2", reason="needs psycopg2: pip install 'session3[postgres]'")
-        from session3.store.PostgresSessionStore import PostgresSessionStore
 
-        settings = request.getfixturevalue("postgres").settings
-        return PostgresSessionStore(lambda: driver.connect(**settings), table, clock=clock)
+@pytest.fixture(scope="module")
+def mysql_table(mariadb: Any) -> Iterator[Any]:
+    driver = pytest.importorskip("pymysql", reason="needs PyMySQL: pip install 'session3[mysql]'")
+    from session3.store.MySQLSessionStore import MySQLSessionStore
+
+    connect = functools.partial(driver.connect, **mariadb.settings)
+    with on_a_table(MySQLSessionStore, connect, "INTERVAL %s SECOND") as store:
+        yield store
 
 
 class TestMySQL(OnServer):
-    interval = "INTERVAL %s SECOND"
-
-    def open(self, request: pytest.FixtureRequest, table: str, clock: Clock) -> Any:
-        driver = pytest.importorskip("pymysql", reason="needs PyMySQL: pip install 'session3[mysql]'")
-        from session3.store.MySQLSessionStore import MySQLSessionStore
-
-        settings = request.getfixturevalue("mariadb").settings
-        return MySQLSessionStore(lambda: driver.connect(**settings), table, clock=clock)
+    @pytest.fixture
+    def table(self, mysql_table: Any) -> Any:
+        return mysql_table
 
 
 class TestForStore:
