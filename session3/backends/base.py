@@ -144,7 +144,7 @@ class SessionBase(AsyncTwins):
 
     # -- storage: what a subclass gives ------------------------------------------------------------------------------
 
-    def exists(self, session_key: str) -> bool:
+    def exists(self, session_key: str | None) -> bool:
         """Tell whether there is a session under a key."""
         raise NotImplementedError("a subclass of SessionBase gives exists()")
 

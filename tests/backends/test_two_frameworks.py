@@ -236,9 +236,11 @@ class TestOfQuixote:
         other = Other(key)
         other["n"] = 2
         other.cycle_key()
-        seen = "f'{type(session()).__name__} {session().theme} {session().visits} {items()}'"
-        page = lambda: str(eval(seen))  # noqa: E731
-        assert site.get(page, other.session_key).body == "Shopper dark 7 {'n': 2}"
+
+        def show() -> str:
+            return f"{type(session()).__name__} {session().theme} {session().visits} {items()}"
+
+        assert site.get(show, other.session_key).body == "Shopper dark 7 {'n': 2}"
 
 
 class TestExpiry:
