@@ -1,6 +1,7 @@
 # `make` alone lists what there is.
 
 PORT ?= 8080
+STORE ?= sqlite:///./session3-demo.db
 PYTEST_ARGS ?=
 # The interpreter: the newest of python3.13 to python3.10 and python3 that works here, unless one is named.
 export PYTHON ?=
@@ -15,12 +16,12 @@ BOOTSTRAP = @scripts/bootstrap.sh
 .PHONY: help demo test check format dist clean
 
 help:  ## Show this list
-	@echo "make TARGET [PORT=8080] [PYTHON=python3.12] [VENV=.venv] [PYTEST_ARGS='-k shelve']"
+	@echo "make TARGET [PORT=8080] [STORE=URL] [PYTHON=python3.12] [VENV=.venv] [PYTEST_ARGS='-k shelve']"
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-demo:  ## Serve the demo at http://127.0.0.1:8080, or at another PORT
+demo:  ## Serve the demo at http://127.0.0.1:8080, or at another PORT, on another STORE
 	$(BOOTSTRAP) venv quixote
-	@$(BIN)/python examples/quixote_app.py --port $(PORT)
+	@$(BIN)/python examples/quixote_app.py --port $(PORT) --store '$(STORE)'
 
 test:  ## Run the tests, with PYTEST_ARGS
 	$(BOOTSTRAP) packages $(TEST_PACKAGES)

@@ -55,6 +55,11 @@ class SessionManager(SessionKeeper):
         for name, seconds in (("idle_timeout", idle_timeout), ("absolute_timeout", absolute_timeout)):
             if seconds is not None and seconds <= 0:
                 raise ConfigurationError(f"{name} is a number of seconds above 0, or None; got {seconds!r}")
+        if not store.revives(session_class):
+            name = session_class.__name__
+            raise ConfigurationError(
+                f"{store!r} would revive its sessions as another class; give it session_class={name}"
+            )
         self.store = store
         self.session_class = session_class
         self.cookie = cookie or CookieOptions()

@@ -1,11 +1,12 @@
 """From a session to the payload of its record and back."""
 
+import re
 import warnings
 from typing import Any
 
-from .errors import DamagedRecord, SerializationError
+from .errors import ConfigurationError, DamagedRecord, NotSerializable, SerializationError
 from .seals import Seal
-from .serializers import Serializer
+from .serializers import SealedSerializer, Serializer
 from .Session import Session
 
 
@@ -21,10 +22,19 @@ class SessionCodec:
     """
 
     def __init__(self, serializer: Serializer, session_class: type[Session], seal: Seal | None) -> None:
+        if isinstance(serializer, SealedSerializer):
+            if seal is not None:
+                raise ConfigurationError("the serializer seals already: give no secret_key or encryption_key beside it")
+            # What is compared is plain, and what is sealed is bound to its record's key.
+            seal, serializer = serializer.make_seal(), serializer.inner
         self.serializer = serializer
         self.session_class = session_class
         self._seal = seal
         self._warned: set[type] = set()
+
+    def revives(self, session_class: type[Session]) -> bool:
+        """Tell whether a session of this class comes back as one."""
+        return self.serializer.keeps_classes or issubclass(self.session_class, session_class)
 
     # -- plain payloads ----------------------------------------------------------------------------------------------
 
@@ -78,6 +88,10 @@ class SessionCodec:
         return {name: value for name, value in state.items() if name not in outside}
 
     def _explain(self, session: Session, state: dict[str, Any], error: Exception) -> str:
+        if isinstance(error, NotSerializable):
+            # An item is known by its own name; that a session keeps its items in `data` is our affair.
+            path = re.sub(r"^data(?=\[)|^data\.", "", error.path) if isinstance(state.get("data"), dict) else error.path
+            return f"{session!r} can't be saved: {path}: {error.why}"
         for name, value in state.items():
             if not self._can_dump(value):
                 items = value if name == "data" and isinstance(value, dict) else {}

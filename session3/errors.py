@@ -26,6 +26,15 @@ class SerializationError(SessionError, TypeError):
     """A session holds something that the store's serializer can't write; the stored record stays as it was."""
 
 
+class NotSerializable(SerializationError):
+    """A serializer met a value that would not come back as it went in; `path` says where: `cart[3].price`."""
+
+    def __init__(self, path: str, why: str) -> None:
+        self.path = path.removeprefix(".")
+        self.why = why
+        super().__init__(f"{self.path or 'the value'}: {why}")
+
+
 class StoreError(SessionError):
     """Base of what goes wrong between us and a store."""
 

@@ -11,7 +11,7 @@ from typing import Any
 from . import expiry as _expiry  # `expiry` is a keyword of two of Django's methods
 from .expiry import Expiry
 
-_NOT_GIVEN: Any = object()
+NOT_GIVEN: Any = object()
 
 
 class SessionItems(MutableMapping[Any, Any]):
@@ -79,14 +79,13 @@ class SessionItems(MutableMapping[Any, Any]):
     def get(self, key: Any, default: Any = None) -> Any:
         return self._session.get(key, default)
 
-    def pop(self, key: Any, default: Any = _NOT_GIVEN) -> Any:
+    def pop(self, key: Any, default: Any = NOT_GIVEN) -> Any:
         self.modified = self.modified or key in self._session
-        return self._session.pop(key) if default is _NOT_GIVEN else self._session.pop(key, default)
+        return self._session.pop(key) if default is NOT_GIVEN else self._session.pop(key, default)
 
     def setdefault(self, key: Any, default: Any = None) -> Any:
         if key not in self._session:
-            self._session[key] = default
-            self.modified = True
+            self[key] = default
         return self._session[key]
 
     def update(self, *args: Any, **kwargs: Any) -> None:
@@ -132,11 +131,11 @@ class SessionItems(MutableMapping[Any, Any]):
         else:
             self[_expiry.ITEM] = kept
 
-    def get_expiry_age(self, *, modification: datetime | None = None, expiry: Expiry | str = _NOT_GIVEN) -> float:
+    def get_expiry_age(self, *, modification: datetime | None = None, expiry: Expiry | str = NOT_GIVEN) -> float:
         """Return the seconds from `modification` (default: now) until the session expires, or would with `expiry`."""
         return _expiry.age(*self._life(modification, expiry))
 
-    def get_expiry_date(self, *, modification: datetime | None = None, expiry: Expiry | str = _NOT_GIVEN) -> datetime:
+    def get_expiry_date(self, *, modification: datetime | None = None, expiry: Expiry | str = NOT_GIVEN) -> datetime:
         """Return when the session expires, in UTC, if it was last modified at `modification` (default: now)."""
         return _expiry.date(*self._life(modification, expiry))
 
@@ -147,7 +146,7 @@ class SessionItems(MutableMapping[Any, Any]):
 
     def _life(self, modification: datetime | None, expiry: Any) -> tuple[Any, datetime, float]:
         modified = _expiry.moment(self._clock()) if modification is None else _expiry.utc(modification)
-        kept = self.get(_expiry.ITEM) if expiry is _NOT_GIVEN else expiry
+        kept = self.get(_expiry.ITEM) if expiry is NOT_GIVEN else expiry
         return kept, modified, self.get_session_cookie_age()
 
     # -- does the browser keep cookies? ------------------------------------------------------------------------------

@@ -16,12 +16,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from .errors import ConfigurationError, DamagedRecord, MissingDriver
-
-Secret = str | bytes
-MIN_SECRET_LENGTH = 16
-#: Where a key is looked for that cookies need and nobody gave.
-SECRET_KEY_VARIABLE = "SESSION3_SECRET_KEY"
-ADVICE = "make one with: python -c 'import secrets; print(secrets.token_urlsafe(32))'"
+from .secretkeys import Secret, derive
 
 
 class Seal(Protocol):
@@ -35,16 +30,16 @@ class Seal(Protocol):
 class SignatureSeal:
     """HMAC-SHA256 by itsdangerous over the record's key and payload.
 
-    `secrets` is one key or a list, newest first: the first signs, all verify.
+    `secrets` is one key or a list, newest first: the first signs, all verify. Another `salt`, another kind of seal.
     """
 
-    def __init__(self, secrets: Secret | Sequence[Secret]) -> None:
+    def __init__(self, secrets: Secret | Sequence[Secret], salt: str = "") -> None:
         from itsdangerous import Signer
 
         # One Signer a key, made once: itsdangerous derives the key anew in each call unless told that it is derived.
         self._signers = [
-            Signer(_derive(secret), key_derivation="none", digest_method=hashlib.sha256)
-            for secret in _checked_secrets(secrets)
+            Signer(key, key_derivation="none", digest_method=hashlib.sha256)
+            for key in derive(secrets, f"record signature {salt}")
         ]
 
     def seal(self, key: str, payload: bytes) -> bytes:
@@ -74,7 +69,7 @@ class EncryptionSeal:
         except ImportError as error:
             raise MissingDriver("cryptography", "crypto") from error
         self._invalid = InvalidTag
-        self._ciphers = [AESGCM(_derive(secret)) for secret in _checked_secrets(secrets)]
+        self._ciphers = [AESGCM(key) for key in derive(secrets, "record encryption")]
 
     def seal(self, key: str, payload: bytes) -> bytes:
         nonce = os.urandom(self._NONCE)
@@ -90,16 +85,6 @@ class EncryptionSeal:
         raise DamagedRecord("no key decrypts it")
 
 
-def find_secrets(given: Secret | Sequence[Secret] | None, owner: str) -> Secret | Sequence[Secret]:
-    """Return what was given, else the environment's key; ConfigurationError without either."""
-    found = given or os.environ.get(SECRET_KEY_VARIABLE)
-    if not found:
-        raise ConfigurationError(
-            f"{owner} needs a secret key: secret_key, or the environment variable {SECRET_KEY_VARIABLE}; {ADVICE}"
-        )
-    return found
-
-
 def make_seal(
     secret_key: Secret | Sequence[Secret] | None, encryption_key: Secret | Sequence[Secret] | None
 ) -> Seal | None:
@@ -109,24 +94,6 @@ def make_seal(
             raise ConfigurationError("give secret_key (signs) or encryption_key (encrypts and authenticates), not both")
         return EncryptionSeal(encryption_key)
     return None if secret_key is None else SignatureSeal(secret_key)
-
-
-def _checked_secrets(secrets: Secret | Sequence[Secret]) -> list[bytes]:
-    several: Sequence[Secret] = [secrets] if isinstance(secrets, (str, bytes)) else secrets
-    found = [secret.encode() if isinstance(secret, str) else secret for secret in several]
-    if not found or any(len(secret) < MIN_SECRET_LENGTH for secret in found):
-        raise ConfigurationError(f"a secret key needs at least {MIN_SECRET_LENGTH} bytes; {ADVICE}")
-    return found
-
-
-def _derive(secret: bytes) -> bytes:
-    return hashlib.blake2b(secret, digest_size=32, person=b"session3.record").digest()
-
-
-def derive(secrets: Secret | Sequence[Secret], purpose: str) -> list[bytes]:
-    """Return for each secret a key of 32 bytes for one purpose; a key for one is useless for another."""
-    salt = hashlib.sha256(purpose.encode()).digest()
-    return [hashlib.blake2b(secret, digest_size=32, key=salt).digest() for secret in _checked_secrets(secrets)]
 
 
 def _bind(key: str, payload: bytes) -> bytes:

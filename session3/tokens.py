@@ -12,7 +12,8 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from .errors import DamagedRecord
-from .seals import Secret, derive, is_canonical
+from .seals import is_canonical
+from .secretkeys import Secret, derive
 
 if TYPE_CHECKING:
     from itsdangerous import TimestampSigner
@@ -31,7 +32,7 @@ class TokenSigner:
         self, secrets: Secret | Sequence[Secret], *, salt: str, clock: Callable[[], float] = time.time
     ) -> None:
         self._clock = clock
-        self._signer = _make_signer(derive(secrets, f"session3 token {salt}"), clock)
+        self._signer = _make_signer(derive(secrets, f"token {salt}"), clock)
 
     def sign(self, payload: bytes) -> str:
         from itsdangerous import base64_encode

@@ -15,10 +15,10 @@ def test_its_code_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: 
     monkeypatch.chdir(tmp_path)
     scope: dict[str, object] = {"__name__": "readme"}
     blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    assert len(blocks) == 4
+    assert len(blocks) == 5
     for block in blocks:
         exec(block, scope)
-    assert capsys.readouterr().out == "['tea'] 3600\n"
+    assert capsys.readouterr().out == "['tea'] 3600\n['tea'] 300\n"
     assert callable(scope["create_publisher"])
 
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from ..expiry import Expiry
-from ..mapping import SessionItems
+from ..mapping import NOT_GIVEN, SessionItems
 
 R = TypeVar("R")
 
@@ -21,7 +21,7 @@ class AsyncTwins(SessionItems):
     _session_cache: dict[Any, Any]
 
     @abstractmethod
-    def exists(self, session_key: str) -> bool: ...
+    def exists(self, session_key: str | None) -> bool: ...
     @abstractmethod
     def create(self) -> None: ...
     @abstractmethod
@@ -46,7 +46,7 @@ class AsyncTwins(SessionItems):
 
     # -- between the session and its store ---------------------------------------------------------------------------
 
-    async def aexists(self, session_key: str) -> bool:
+    async def aexists(self, session_key: str | None) -> bool:
         return await self._in_thread(self.exists, session_key)
 
     async def acreate(self) -> None:
@@ -95,9 +95,9 @@ class AsyncTwins(SessionItems):
         await self._aget_session()
         self[key] = value
 
-    async def apop(self, key: Any, *default: Any) -> Any:
+    async def apop(self, key: Any, default: Any = NOT_GIVEN) -> Any:
         await self._aget_session()
-        return self.pop(key, *default)
+        return self.pop(key, default)
 
     async def asetdefault(self, key: Any, value: Any = None) -> Any:
         await self._aget_session()
@@ -133,12 +133,16 @@ class AsyncTwins(SessionItems):
         return self.get_session_cookie_age()
 
     async def aget_expiry_age(self, **kwargs: Any) -> float:
-        await self._aget_session()
+        await self._aload_unless("expiry" in kwargs)
         return self.get_expiry_age(**kwargs)
 
     async def aget_expiry_date(self, **kwargs: Any) -> datetime:
-        await self._aget_session()
+        await self._aload_unless("expiry" in kwargs)
         return self.get_expiry_date(**kwargs)
+
+    async def _aload_unless(self, is_given: bool) -> None:
+        if not is_given:
+            await self._aget_session()
 
     async def aget_expire_at_browser_close(self) -> bool:
         await self._aget_session()

@@ -75,8 +75,8 @@ class StoredSession(SessionBase):
 
     # -- storage -----------------------------------------------------------------------------------------------------
 
-    def exists(self, session_key: str) -> bool:
-        return self.store.has_session(session_key)
+    def exists(self, session_key: str | None) -> bool:
+        return session_key is not None and self.store.has_session(session_key)
 
     def load(self) -> dict[Any, Any]:
         session = self._fetch()

@@ -10,9 +10,9 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from .. import ids
+from .. import ids, secretkeys
 from ..errors import SessionError
-from ..seals import Secret, find_secrets
+from ..secretkeys import Secret
 from ..serializers import JSONSerializer
 from ..tokens import TokenSigner
 from .AsyncTwins import AsyncTwins
@@ -136,7 +136,7 @@ class SessionBase(AsyncTwins):
 
     def _token_signer(self) -> TokenSigner:
         """Return the signer of this class, made once: deriving the key is half of its cost."""
-        cls, settings = type(self), (find_secrets(self.secret_key, type(self).__name__), self.key_salt)
+        cls, settings = type(self), (secretkeys.find(self.secret_key, type(self).__name__), self.key_salt)
         if cls.__dict__.get("_signer_settings") != settings:
             cls._signer = TokenSigner(settings[0], salt=settings[1], clock=lambda: cls.clock())
             cls._signer_settings = settings
@@ -144,7 +144,7 @@ class SessionBase(AsyncTwins):
 
     # -- storage: what a subclass gives ------------------------------------------------------------------------------
 
-    def exists(self, session_key: str) -> bool:
+    def exists(self, session_key: str | None) -> bool:
         """Tell whether there is a session under a key."""
         raise NotImplementedError("a subclass of SessionBase gives exists()")
 

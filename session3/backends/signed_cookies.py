@@ -79,6 +79,9 @@ class SessionStore(SessionBase):
         """Return False: nothing is kept that a key could meet."""
         return False
 
+    async def aexists(self, session_key: str | None = None) -> bool:
+        return self.exists(session_key)
+
     def delete(self, session_key: str | None = None) -> None:
         self._session_key = None
         self._session_cache = {}

@@ -7,9 +7,11 @@ from typing import Literal, NamedTuple
 
 from .. import ids
 from ..codec import SessionCodec, UnknownClass
+from ..DictSession import DictSession
 from ..errors import ConfigurationError, DamagedRecord, SessionConflict, SessionDeleted
 from ..record import TOMBSTONE_SECONDS, Record, first_revision, is_later_revision, next_revision, user_key_text
-from ..seals import Secret, make_seal
+from ..seals import make_seal
+from ..secretkeys import Secret
 from ..serializers import PickleSerializer, Serializer
 from ..Session import Session
 from ..Snapshot import Snapshot
@@ -47,7 +49,7 @@ class SessionRecords(RecordVerbs):
         self,
         *,
         serializer: Serializer | None = None,
-        session_class: type[Session] = Session,
+        session_class: type[Session] = DictSession,
         secret_key: Secret | Sequence[Secret] | None = None,
         encryption_key: Secret | Sequence[Secret] | None = None,
         hash_ids: bool = False,
@@ -128,6 +130,9 @@ class SessionRecords(RecordVerbs):
         """Return what we remember on the session; None if another store, or another id, is meant: then it is new."""
         snapshot = session._snapshot
         return snapshot if snapshot is not None and snapshot.store is self and snapshot.id == session.id else None
+
+    def revives(self, session_class: type[Session]) -> bool:
+        return self.codec.revives(session_class)
 
     def is_changed(self, session: Session) -> bool:
         """Tell whether saving the session would write its data."""

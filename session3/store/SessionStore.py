@@ -106,6 +106,10 @@ class SessionStore(ABC):
         """Tell whether a cookie's value can be an id at all; asked before anything is looked up."""
         return ids.is_cookie_id(value)
 
+    def revives(self, session_class: "type[Session]") -> bool:
+        """Tell whether a stored session of this class comes back as one. Whole sessions always do."""
+        return True
+
     def is_changed(self, session: "Session") -> bool:
         """Tell whether saving the session would write anything. Whole sessions are always written."""
         return True

@@ -24,13 +24,13 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from .. import ids
+from .. import ids, secretkeys
 from ..codec import SessionCodec, UnknownClass
 from ..cookies import check_size
 from ..DictSession import DictSession
 from ..errors import DamagedRecord
 from ..record import Record
-from ..seals import Secret, find_secrets
+from ..secretkeys import Secret
 from ..serializers import JSONSerializer, Serializer
 from ..Session import Session
 from ..Snapshot import Snapshot
@@ -76,7 +76,7 @@ class SignedCookieSessionStore(SessionStore):
     ) -> None:
         self.clock = clock
         self.codec = SessionCodec(serializer or JSONSerializer(), session_class, None)
-        self._signer = TokenSigner(find_secrets(secret_key, "a cookie store"), salt=salt, clock=clock)
+        self._signer = TokenSigner(secretkeys.find(secret_key, "a cookie store"), salt=salt, clock=clock)
         self._attributes_size = attributes_size
 
     def __repr__(self) -> str:
@@ -129,6 +129,9 @@ class SignedCookieSessionStore(SessionStore):
 
     def accepts_cookie(self, value: str) -> bool:
         return _TOKEN(value) is not None
+
+    def revives(self, session_class: type[Session]) -> bool:
+        return self.codec.revives(session_class)
 
     def is_changed(self, session: Session) -> bool:
         snapshot = self._snapshot_of(session)

@@ -237,10 +237,10 @@ class TestOfQuixote:
         other["n"] = 2
         other.cycle_key()
 
-        def seen() -> str:
+        def show() -> str:
             return f"{type(session()).__name__} {session().theme} {session().visits} {items()}"
 
-        assert site.get(seen, other.session_key).body == "Shopper dark 7 {'n': 2}"
+        assert site.get(show, other.session_key).body == "Shopper dark 7 {'n': 2}"
 
 
 class TestExpiry:
