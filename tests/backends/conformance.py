@@ -248,21 +248,20 @@ class MappingContract:
         session.raw.save()
         return session.key
 
-    def test_what_is_below(self, backend: Backend) -> None:
-        at = Driver(backend, is_async=False)
-        session = at.new(self.key_of_a_session(at))
+    async def test_what_is_below(self, at: Driver) -> None:
+        session = await at.stored(a=1)
         loads = session.count_loads()
-        assert session.raw._get_session(no_load=True) == {}
+        assert await session._get_session(no_load=True) == {}
         assert (loads, session.flags) == ([], READ)
         session = at.new(session.key)
         loads = session.count_loads()
-        assert session.raw._get_session() == {"a": 1}
-        assert session.raw._get_session(no_load=True) is session.raw._session is session.raw._session_cache
+        assert await session._get_session() == {"a": 1}
+        assert await session._get_session(no_load=True) is session.raw._session is session.raw._session_cache
         assert (len(loads), session.flags) == (1, READ)
         session.raw._session_cache = {"b": 2}
-        assert session.raw["b"] == 2
+        assert await session.get("b") == 2
         del session.raw._session_cache
-        assert session.raw["a"] == 1  # loaded again
+        assert await session.get("a") == 1  # loaded again
         assert len(loads) == 2
 
     # -- subclasses --------------------------------------------------------------------------------------------------

@@ -42,7 +42,9 @@ class Driven:
         self.is_async = is_async
 
     def _name(self, name: str) -> str:
-        return "a" + name if self.is_async else name
+        if not self.is_async:
+            return name
+        return "_a" + name[1:] if name.startswith("_") else "a" + name
 
     def __getattr__(self, name: str) -> Callable[..., Awaitable[Any]]:
         method = getattr(self.raw, self._name(name))

@@ -73,12 +73,6 @@ class TestSQLite(OnStore, InSession):
         return SQLiteSessionStore(tmp_path / "sessions", clock=clock)
 
 
-class TestSQLiteInMemory(OnStore):
-    @pytest.fixture
-    def store(self, clock: Clock) -> Any:
-        return SQLiteSessionStore(":memory:", clock=clock)
-
-
 class TestHashedIds(OnStore):
     @pytest.fixture
     def store(self, clock: Clock) -> Any:
