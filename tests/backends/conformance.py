@@ -275,19 +275,20 @@ class MappingContract:
                 calls.append(f"set {key}")
                 super().__setitem__(key, value)
 
-            async def aset(self, key: Any, value: Any) -> None:
-                calls.append(f"set {key}")
-                await super().aset(key, value)
-
             def get(self, key: Any, default: Any = None) -> Any:
                 calls.append(f"get {key}")
                 return super().get(key, default)
+
+        class AsyncNoisy(at.backend.session_class):  # type: ignore[misc, name-defined]
+            async def aset(self, key: Any, value: Any) -> None:
+                calls.append(f"set {key}")
+                await super().aset(key, value)
 
             async def aget(self, key: Any, default: Any = None) -> Any:
                 calls.append(f"get {key}")
                 return await super().aget(key, default)
 
-        session = at.new(None, Noisy)
+        session = at.new(None, AsyncNoisy if at.is_async else Noisy)
         found: dict[str, list[str]] = {}
 
         async def note(name: str, call: Awaitable[Any]) -> None:

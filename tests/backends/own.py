@@ -1,6 +1,7 @@
 """The conformance suite, continued: where our back ends differ from Django's, or add to them."""
 
 import math
+import secrets
 import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
@@ -8,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from session3.errors import ConfigurationError, SerializationError
+from session3.errors import ConfigurationError, CookieTooLarge, SerializationError
 
 from ..contract import HOSTILE
 from .driven import CHANGED, NEPAL, READ, UTC, WEEKS, Driven, Driver
@@ -313,6 +314,15 @@ class OurOwnCookie:
         assert (await at.kept(key))["a"] == 1
         at.backend.advance(20)
         assert await at.kept(key) == {}
+
+    async def test_what_no_browser_would_keep_is_refused(self, at: Driver) -> None:
+        session = await at.stored(a=1)
+        key = session.key
+        await session.set("noise", secrets.token_hex(4000))
+        with pytest.raises(CookieTooLarge):
+            await session.save()
+        assert session.key == key
+        assert await at.kept(key) == {"a": 1}
 
     async def test_settings_as_attributes_of_a_subclass(self, at: Driver) -> None:
         class Short(at.backend.session_class):  # type: ignore[misc, name-defined]

@@ -233,6 +233,40 @@ class StoredContract:
         with pytest.raises(at.backend.update_error):
             await session.save()
 
+    # -- a key that was set by hand ----------------------------------------------------------------------------------
+
+    @pytest.mark.parametrize("change", [True, False], ids=["changed", "unchanged"])
+    async def test_a_save_goes_to_the_key_that_was_set(self, at: Driver, change: bool) -> None:
+        session, other = await at.stored(a=1), await at.stored(b=1)
+        key = session.key
+        await session.get("a")
+        if change:
+            await session.set("a", 2)
+        session.raw._session_key = other.key
+        await session.save()
+        assert session.key == other.key
+        assert await at.kept(other.key) == {"a": 1 + change}
+        assert await at.kept(key) == {"a": 1}
+
+    async def test_a_save_to_a_key_that_was_set_and_is_free(self, at: Driver) -> None:
+        session = await at.stored(a=1)
+        key = session.key
+        await session.set("a", 2)
+        session.raw._session_key = "f" * 32
+        with pytest.raises(at.backend.update_error):
+            await session.save()
+        assert await at.kept(key) == {"a": 1}
+
+    async def test_a_save_without_the_key_that_was_there(self, at: Driver) -> None:
+        session = await at.stored(a=1)
+        key = session.key
+        await session.set("a", 2)
+        session.raw._session_key = None
+        await session.save()
+        assert session.key not in (None, key)
+        assert await at.kept(session.key) == {"a": 2}
+        assert await at.kept(key) == {"a": 1}
+
     # -- keys that a client chose ------------------------------------------------------------------------------------
 
     @pytest.mark.parametrize("key", CHOSEN, ids=ascii)
@@ -385,6 +419,18 @@ class StoredContract:
         await session.set("a", 1)
         await session.cycle_key()
         assert await at.kept(session.key) == {"a": 1}
+
+    @pytest.mark.parametrize("items", [{}, {"b": 2}], ids=["empty", "filled"])
+    async def test_cycle_key_of_a_session_that_was_cleared_unread(self, at: Driver, items: dict[str, int]) -> None:
+        session = await at.stored(a=1)
+        key = session.key
+        session.raw.clear()
+        await session.update(items)
+        await session.cycle_key()
+        assert not await session.exists(key)
+        assert await at.kept(key) == {}
+        assert session.key != key
+        assert await at.kept(session.key) == items
 
     async def test_cycle_key_and_on(self, at: Driver) -> None:
         session = await at.stored(a=1)

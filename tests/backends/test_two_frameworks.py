@@ -298,6 +298,67 @@ class TestExpiry:
         other.save()
         assert site.get(lambda: str(session().user), key).body == "None"
 
+    @pytest.mark.parametrize("expiry", [100, timedelta(seconds=100)], ids=str)
+    def test_the_other_keeps_to_that_of_quixote(self, site: Site, Other: Any, clock: Clock, expiry: Any) -> None:
+        def page() -> None:
+            session()["a"] = 1
+            session().set_expiry(expiry)
+
+        key = site.get(page).session_id
+        other = Other(key)
+        assert other.get_expiry_age() == 100
+        assert other.get_expiry_date().timestamp() == pytest.approx(clock() + 100, abs=1e-5)
+        clock.advance(60)
+        other["b"] = 2
+        other.save()
+        moved = 0 if isinstance(expiry, timedelta) else 60
+        clock.advance(30 + moved)
+        assert dict(Other(key).items()).keys() >= {"a", "b"}
+        assert site.get(lambda: str(session()["b"]), key).body == "2"
+        clock.advance(20 + moved)
+        assert not Other().exists(key)
+        assert site.get(items, key).body == "{}"
+
+    @pytest.mark.parametrize("expiry", [300, 0, None, timedelta(seconds=300)], ids=str)
+    def test_both_count_alike(self, site: Site, Other: Any, expiry: Any) -> None:
+        """What one sets, both tell, before and after it was saved."""
+        told: list[list[Any]] = []
+
+        def tell(session: Any) -> None:
+            found = [session.get_expiry_age(), session.get_expiry_date(), session.get_expire_at_browser_close()]
+            told.append([*found, session.get("_session_expiry")])
+
+        def page() -> None:
+            session()["a"] = 1
+            session().set_expiry(expiry)
+            tell(session())
+
+        other = Other()
+        other["a"] = 1
+        other.set_expiry(expiry)
+        tell(other)
+        other.save()
+        key = site.get(page).session_id
+        tell(Other(key))
+        site.get(lambda: tell(session()), other.session_key)
+        assert told == told[:1] * 4
+
+    def test_zero_is_a_cookie_that_ends_with_the_browser(self, site: Site, Other: Any) -> None:
+        def page() -> None:
+            session()["a"] = 1
+            session().set_expiry(0)
+
+        response = site.get(page)
+        assert "max-age" not in response.cookie and "expires" not in response.cookie
+        assert Other(response.session_id).get_expire_at_browser_close()
+
+    def test_quixote_takes_the_expiry_of_the_other_back(self, site: Site, Other: Any, clock: Clock) -> None:
+        key = self.stored(Other, 100)
+        site.get(lambda: session().set_expiry(None), key)
+        assert Other(key).get_expiry_age() == WEEKS
+        clock.advance(1000)
+        assert Other(key)["a"] == 1
+
     def test_an_expiry_that_quixote_sets_as_an_item(self, site: Site, Other: Any, clock: Clock) -> None:
         key = site.get(log_in(a=1)).session_id
         site.get(change(_session_expiry=100), key)
