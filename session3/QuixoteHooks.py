@@ -144,7 +144,7 @@ class QuixoteHooks(QuixoteCookies, ABC):
             else:
                 self.set_session_cookie(change.value, **({} if change.max_age is None else {"max_age": change.max_age}))
             _keep_from_caches(response)
-        if change is not None or visit.loaded is not None:
+        if change is not None or visit.loaded is not None or visit.is_anonymous:
             response.set_header("Vary", vary_on_cookie(response.get_header("Vary")))
 
 

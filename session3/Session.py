@@ -46,6 +46,7 @@ class Session(SessionTokens):
     _remote_address: str | None = None
     _snapshot: "Snapshot | None" = None
     _expires: float | None = None
+    _id_time: float | None = None  # when its id was made, if that is not the first one
     _clock: Callable[[], float] = staticmethod(time.time)
 
     def __init__(self, id: str | None) -> None:
@@ -187,6 +188,15 @@ class Session(SessionTokens):
 
     def get_access_age(self, _now: float | None = None) -> float:
         return (self._clock() if _now is None else _now) - self._access_time
+
+    def _get_id_age(self) -> float:
+        return self._clock() - (self._creation_time if self._id_time is None else self._id_time)
+
+    def _set_id_time(self, at: float | None) -> None:
+        if at is None:
+            self.__dict__.pop("_id_time", None)  # as a session that never had another id is kept
+        else:
+            self._id_time = at
 
     def _own_deadline(self, since: float) -> float | None:
         """Return when the session itself says that it expires, last modified at `since`; None: the policy decides."""

@@ -1,14 +1,17 @@
 """How a request ends: what becomes of its session, in the store and in the browser."""
 
+import logging
 import math
 from abc import abstractmethod
 from typing import Any
 
 from .cookies import REVOKE, CookieChange, check_size
-from .errors import ConfigurationError, FormTokenUsed, SessionConflict, SessionDeleted
+from .errors import ConfigurationError, FormTokenUsed, SessionConflict, SessionDeleted, StoreUnavailable
 from .QuixoteHooks import QuixoteHooks
 from .Session import Session
 from .Visit import Visit
+
+log = logging.getLogger("session3")
 
 _MAX_IDS = 10  # ids to try for a new session; one more than one is already a broken random source or store
 
@@ -17,9 +20,11 @@ class SessionKeeper(QuixoteHooks):
     """The decisions of SessionManager.finish: keep or discard, create, save or rotate, and the cookie."""
 
     ACCESS_TIME_RESOLUTION: float
+    CYCLE_GRACE: float
     idle_timeout: float | None
     absolute_timeout: float | None
     rotate_on_login: bool
+    renew_after: float | None
 
     @abstractmethod
     def maintain_session(self, session: Session) -> bool: ...
@@ -61,6 +66,8 @@ class SessionKeeper(QuixoteHooks):
             self._create(session)
         elif session is visit.loaded and self._is_to_rotate(visit, session):
             self._rotate(visit, session)
+        elif session is visit.loaded and self._is_due(visit, session):
+            self._renew(visit, session)
         else:
             self._save(visit, session)
         return self._cookie_for(visit, session)
@@ -68,6 +75,7 @@ class SessionKeeper(QuixoteHooks):
     def _save(self, visit: Visit, session: Session) -> None:
         # A store of three methods can't tell a late save from a new session: ask it before.
         if session is visit.loaded and session._snapshot is None and not self.store.has_session(session.id or ""):
+            log.info("%r was deleted while a request worked on it", session)
             raise SessionDeleted(f"{self.store!r}: {session!r} was deleted meanwhile")
         self.store.save_session(session)
 
@@ -143,7 +151,27 @@ class SessionKeeper(QuixoteHooks):
     # -- rotation ----------------------------------------------------------------------------------------------------
 
     def _is_to_rotate(self, visit: Visit, session: Session) -> bool:
-        return visit.cycle or (self.rotate_on_login and self._user_changed(visit, session))
+        if self.rotate_on_login and self._user_changed(visit, session):
+            return True
+        return visit.cycle and not self._was_just_renewed(visit, session)
+
+    def _is_due(self, visit: Visit, session: Session) -> bool:
+        if self.renew_after is None or session._get_id_age() < self.renew_after:
+            return False
+        return not self._was_just_renewed(visit, session)
+
+    @staticmethod
+    def _was_just_renewed(visit: Visit, session: Session) -> bool:
+        # It came by an old id, within the grace of that.
+        return session.id != visit.cookie_value
+
+    def _renew(self, visit: Visit, session: Session) -> None:
+        try:
+            self._rotate(visit, session)
+        except StoreUnavailable as error:
+            if session.is_dirty():
+                raise
+            log.warning("an id was not renewed: %s", error)  # the session was read all the same
 
     @staticmethod
     def _user_changed(visit: Visit, session: Session) -> bool:
@@ -154,8 +182,9 @@ class SessionKeeper(QuixoteHooks):
         if user_changed:
             # Who planted or stole the old id has seen its tokens too.
             session._forget_tokens(visit.tokens)
+        grace = None if user_changed else self.CYCLE_GRACE if visit.grace is None else visit.grace
         for _ in range(_MAX_IDS):
-            if self.store.move_session(session, self._make_checked_id(), None if user_changed else visit.grace):
+            if self.store.move_session(session, self._make_checked_id(), grace):
                 return
         raise SessionConflict(f"{self.store!r}: {_MAX_IDS} new ids were all taken")
 

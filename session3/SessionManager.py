@@ -13,15 +13,21 @@
 hooks are in QuixoteHooks. A manager holds no state of a request, and is as safe for threads and processes as its store.
 """
 
+import logging
 from contextvars import ContextVar
+from typing import Literal
 
 from . import ids
 from .cookies import CookieChange, CookieOptions
-from .errors import ConfigurationError, SessionDeleted
+from .errors import ConfigurationError, SessionDeleted, StoreUnavailable
 from .Session import Session
 from .SessionKeeper import SessionKeeper
 from .store.SessionStore import SessionStore, private_copy
 from .Visit import Visit
+
+log = logging.getLogger("session3")
+
+OnUnavailable = Literal["raise", "anonymous"]
 
 #: The visit that `get_session` serves while `begin` runs; a context variable, since the manager holds no request.
 _beginning: ContextVar[Visit | None] = ContextVar("session3_beginning", default=None)
@@ -32,13 +38,17 @@ class SessionManager(SessionKeeper):
 
     `idle_timeout` (seconds): a session ends when it was not used for so long. `absolute_timeout` (seconds): a session
     ends so long after it was created. `rotate_on_login`: a session whose user changes gets a new id, so that an id
-    stolen or planted before is worthless. `cookie`: see CookieOptions. `trust_forwarded_proto`: believe the
-    X-Forwarded-Proto header when it says https; only behind a proxy that sets it. Time is the store's `clock`.
+    stolen or planted before is worthless. `renew_after` (seconds): an id that is so old is replaced by a new one; for
+    CYCLE_GRACE seconds it leads to the same session, so that the requests of one page go on. `on_unavailable`: what a
+    request gets whose session can't be loaded since the store is out of reach: "raise" StoreUnavailable (Quixote
+    answers 503), or an "anonymous" session, which is not saved and sets no cookie. `cookie`: see CookieOptions.
+    `trust_forwarded_proto`: believe the X-Forwarded-Proto header when it says https; only behind a proxy that sets it.
+    Time is the store's `clock`.
     """
 
     #: Seconds between two updates of a session's access time; with an idle timeout at most a twentieth of it.
     ACCESS_TIME_RESOLUTION: float = 60
-    #: Seconds for which the old id leads to the session after `cycle_session`.
+    #: Seconds for which the old id leads to the session after `cycle_session`, and after `renew_after`.
     CYCLE_GRACE: float = 10
 
     def __init__(
@@ -50,11 +60,16 @@ class SessionManager(SessionKeeper):
         idle_timeout: float | None = None,
         absolute_timeout: float | None = None,
         rotate_on_login: bool = True,
+        renew_after: float | None = None,
+        on_unavailable: OnUnavailable = "raise",
         trust_forwarded_proto: bool = False,
     ) -> None:
-        for name, seconds in (("idle_timeout", idle_timeout), ("absolute_timeout", absolute_timeout)):
+        timeouts = {"idle_timeout": idle_timeout, "absolute_timeout": absolute_timeout, "renew_after": renew_after}
+        for name, seconds in timeouts.items():
             if seconds is not None and seconds <= 0:
                 raise ConfigurationError(f"{name} is a number of seconds above 0, or None; got {seconds!r}")
+        if on_unavailable not in ("raise", "anonymous"):
+            raise ConfigurationError(f'on_unavailable is "raise" or "anonymous", not {on_unavailable!r}')
         if not store.revives(session_class):
             name = session_class.__name__
             raise ConfigurationError(
@@ -66,6 +81,8 @@ class SessionManager(SessionKeeper):
         self.idle_timeout = idle_timeout
         self.absolute_timeout = absolute_timeout
         self.rotate_on_login = rotate_on_login
+        self.renew_after = renew_after
+        self.on_unavailable = on_unavailable
         self.trust_forwarded_proto = trust_forwarded_proto
 
     def __repr__(self) -> str:
@@ -83,9 +100,13 @@ class SessionManager(SessionKeeper):
         try:
             self.store.transaction_start()
             session = self.get_session()
-        except BaseException:
+        except BaseException as error:
             self.abort_changes(None)
-            raise
+            if self.on_unavailable == "raise" or not isinstance(error, StoreUnavailable):
+                raise
+            log.error("a request goes on without its session: %s", error)
+            visit.is_anonymous = True
+            session = self._create_session()
         finally:
             _beginning.reset(token)
         visit.session = session
@@ -109,6 +130,10 @@ class SessionManager(SessionKeeper):
         if visit.is_finished:
             return None
         visit.is_finished = True
+        if visit.is_anonymous:
+            if visit.ended:
+                raise StoreUnavailable(f"{self.store!r} could not be reached, so nobody was logged out")
+            return None
         try:
             change = self._settle(visit)
         except SessionDeleted:

@@ -34,6 +34,8 @@ class Visit:
     asked: CookieChange | None = None
     asked_attributes: dict[str, Any] = field(default_factory=dict)
     is_finished: bool = False
+    #: The store could not be reached: the session is not the visitor's own, and is not saved.
+    is_anonymous: bool = False
 
     def end_session(self) -> None:
         """Log out: the session is deleted, and the cookie revoked, when the request succeeds."""

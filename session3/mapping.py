@@ -141,7 +141,9 @@ class SessionItems(MutableMapping[Any, Any]):
 
     def get_expire_at_browser_close(self) -> bool:
         """Tell whether the cookie is to end with the browser's session."""
-        kept = self.get(_expiry.ITEM)
+        return self._is_for_browser(self.get(_expiry.ITEM))
+
+    def _is_for_browser(self, kept: Any) -> bool:
         return self.expire_at_browser_close if kept is None else bool(kept == 0)
 
     def _life(self, modification: datetime | None, expiry: Any) -> tuple[Any, datetime, float]:

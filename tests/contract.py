@@ -479,6 +479,16 @@ class RecordContract(StoreContract):
         assert store.load_session(session.id) is None
         assert store.has_session(mover.id)
 
+    def test_two_renewals_at_once_are_one(self, store: Any) -> None:
+        session = stored(store)
+        one, other = store.load_session(session.id), store.load_session(session.id)
+        one["one"], other["other"] = 1, 1
+        assert store.move_session(one, new_id(), grace=10)
+        assert store.move_session(other, new_id(), grace=10)
+        assert other.id == one.id
+        assert sorted(store.load_session(session.id)) == ["one", "other"]
+        assert [id for id, _ in store.iter_sessions()] == [one.id]
+
     def test_a_late_reader_does_not_prolong_what_a_move_left(self, store: Any, clock: Clock) -> None:
         for grace in (None, 10):
             session = stored(store, _expires=clock() + 3600)

@@ -6,6 +6,7 @@ from collections.abc import Callable, ItemsView, KeysView, ValuesView
 from datetime import datetime
 from typing import Any, TypeVar
 
+from .. import expiry
 from ..expiry import Expiry
 from ..mapping import NOT_GIVEN, SessionItems
 
@@ -100,8 +101,9 @@ class AsyncTwins(SessionItems):
         return self.pop(key, default)
 
     async def asetdefault(self, key: Any, value: Any = None) -> Any:
-        await self._aget_session()
-        return self.setdefault(key, value)
+        if not await self.ahas_key(key):
+            await self.aset(key, value)
+        return (await self._aget_session())[key]
 
     async def aupdate(self, *args: Any, **kwargs: Any) -> None:
         await self._aget_session()
@@ -123,38 +125,35 @@ class AsyncTwins(SessionItems):
         await self._aget_session()
         return self.items()
 
-    # -- expiry and test cookie --------------------------------------------------------------------------------------
+    # -- expiry and test cookie, through `aget` and `aset`, as a subclass may expect ---------------------------------
 
     async def aset_expiry(self, value: Expiry) -> None:
-        await self._aget_session()
-        self.set_expiry(value)
+        kept = expiry.to_keep(value, self._clock())
+        if kept is None:
+            await self.apop(expiry.ITEM, None)
+        else:
+            await self.aset(expiry.ITEM, kept)
 
     async def aget_session_cookie_age(self) -> float:
         return self.get_session_cookie_age()
 
     async def aget_expiry_age(self, **kwargs: Any) -> float:
-        await self._aload_unless("expiry" in kwargs)
-        return self.get_expiry_age(**kwargs)
+        return self.get_expiry_age(**await self._with_expiry(kwargs))
 
     async def aget_expiry_date(self, **kwargs: Any) -> datetime:
-        await self._aload_unless("expiry" in kwargs)
-        return self.get_expiry_date(**kwargs)
+        return self.get_expiry_date(**await self._with_expiry(kwargs))
 
-    async def _aload_unless(self, is_given: bool) -> None:
-        if not is_given:
-            await self._aget_session()
+    async def _with_expiry(self, kwargs: dict[str, Any]) -> dict[str, Any]:
+        return kwargs if "expiry" in kwargs else {**kwargs, "expiry": await self.aget(expiry.ITEM)}
 
     async def aget_expire_at_browser_close(self) -> bool:
-        await self._aget_session()
-        return self.get_expire_at_browser_close()
+        return self._is_for_browser(await self.aget(expiry.ITEM))
 
     async def aset_test_cookie(self) -> None:
-        await self._aget_session()
-        self.set_test_cookie()
+        await self.aset(self.TEST_COOKIE_NAME, self.TEST_COOKIE_VALUE)
 
     async def atest_cookie_worked(self) -> bool:
-        await self._aget_session()
-        return self.test_cookie_worked()
+        return bool(await self.aget(self.TEST_COOKIE_NAME) == self.TEST_COOKIE_VALUE)
 
     async def adelete_test_cookie(self) -> None:
         await self._aget_session()

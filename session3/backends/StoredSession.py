@@ -102,7 +102,7 @@ class StoredSession(SessionBase):
             self.create()
             return
         items = self._get_session(no_load=must_create)
-        session = self._new_session() if must_create else self._stored or self._fetch()
+        session = self._new_session() if must_create else self._find()
         if session is None:
             raise UpdateError(f"{self!r} was deleted meanwhile, or never existed")
         self._give(session, items)
@@ -130,10 +130,13 @@ class StoredSession(SessionBase):
         was deleted meanwhile.
         """
         items = self._session
-        if self._stored is None:
+        if self.session_key is None:
             self.create()
             return
-        session = self._give(self._stored, items)
+        session = self._find()
+        if session is None:
+            raise UpdateError(f"{self!r} was deleted meanwhile, or never existed")
+        self._give(session, items)
         try:
             moved = any(self.store.move_session(session, self._get_new_session_key(), grace) for _ in range(_MAX_KEYS))
         except SessionDeleted as error:
@@ -148,6 +151,12 @@ class StoredSession(SessionBase):
 
     # -- between items and sessions ----------------------------------------------------------------------------------
 
+    def _find(self) -> Session | None:
+        """Return what is stored under the key: as it was loaded, unless it was not, or another key was set."""
+        if self._stored is not None and self._stored.id == self.session_key:
+            return self._stored
+        return self._fetch()
+
     def _fetch(self) -> Session | None:
         session: Session | None = None if self.session_key is None else self.store.load_session(self.session_key)
         # A store that keeps the object itself would show our changes before they are saved.
@@ -158,7 +167,7 @@ class StoredSession(SessionBase):
         session._creation_time = self._clock()
         return session
 
-    def _give(self, session: Session, items: dict[Any, Any]) -> Session:
+    def _give(self, session: Session, items: dict[Any, Any]) -> None:
         """Put the items into a session, and say when it expires."""
         if isinstance(session, DictSession) or items:
             session.data = items  # type: ignore[attr-defined]
@@ -166,7 +175,6 @@ class StoredSession(SessionBase):
         session._access_time = max(session._access_time, self._clock())
         own = expiry.own_deadline(items.get(expiry.ITEM), session._access_time)
         session._expires = session._access_time + self.get_session_cookie_age() if own is None else own
-        return session
 
     def _is_updated(self, session: Session) -> bool:
         """Save a session that is stored already; False, with nothing done, if it was deleted meanwhile."""

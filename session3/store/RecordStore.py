@@ -120,25 +120,41 @@ class RecordStore(SessionRecords, SessionStore):
         snapshot = self._snapshot_of(session)
         if snapshot is None:
             return super().move_session(session, new_id, grace)
-        key = self._key_to_save(new_id)
+        before = session._id_time
+        session._set_id_time(self.clock())
+        try:
+            is_moved = self._move(session, snapshot, self._key_to_save(new_id), new_id, grace)
+        except BaseException:
+            session._set_id_time(before)
+            raise
+        if not is_moved:
+            session._set_id_time(before)
+        return is_moved
+
+    def _move(self, session: Session, snapshot: Snapshot, key: str, new_id: str, grace: float | None) -> bool:
         record = self._record(session, key, self.codec.dump(session), first_revision())
         if not self.insert(key, record):
             return False
         try:
-            record = self._end_old(session, snapshot, Found(key, new_id, record), grace)
+            moved = self._end_old(session, snapshot, Found(key, new_id, record), grace)
         except BaseException:
             self.remove(key)  # nobody has the new id
             raise
+        if moved is None:
+            self.remove(key)
+            self.save_session(session)
+            return True
         session.id = new_id
-        self._remember(session, new_id, key, self.codec.open(key, record.payload), record)
+        self._remember(session, new_id, key, self.codec.open(key, moved.payload), moved)
         return True
 
-    def _end_old(self, session: Session, snapshot: Snapshot, new: Found, grace: float | None) -> Record:
+    def _end_old(self, session: Session, snapshot: Snapshot, new: Found, grace: float | None) -> Record | None:
         """End the old record of a session that was stored under a new id; return its record there.
 
-        What changed in the old one meanwhile is merged into the new.
+        What changed in the old one meanwhile is merged into the new. None if another request renewed the session
+        meanwhile: once is enough, and `session` is now the one that it left.
         """
-        own_tokens, record = session._tokens(), new.record
+        own_tokens, record, old_key = session._tokens(), new.record, snapshot.key
         for _ in range(MAX_TRIES):
             if self._leave_behind(snapshot, new.id, grace):
                 return record
@@ -149,6 +165,8 @@ class RecordStore(SessionRecords, SessionStore):
                 if is_login and self._is_tombstone(snapshot.key):
                     return record  # another request logged in first, under an id of its own; this login stands too
                 raise
+            if grace is not None and snapshot.key != old_key:
+                return None
             if grace is None:
                 # Who planted the old id may be making tokens in it at this moment.
                 session._forget_tokens(session._tokens() - own_tokens)

@@ -91,9 +91,13 @@ class SessionRecords(RecordVerbs):
         for _ in range(_MAX_FORWARDS):
             record = self.read(key)
             if record is None or record.is_expired(self.clock()):
+                log.debug("%r: session %s is unknown, or has expired", self, ids.short_hash(key))
                 return None
             if record.forward is None:
                 return Found(key, id, record)
+            if record.forward == "":
+                log.info("%r: session %s got another id at a login; this one is nobody", self, ids.short_hash(key))
+                return None
             id = self._forwarded_id(record.forward, id)
             if not ids.is_id(id):
                 return None
@@ -207,10 +211,10 @@ class SessionRecords(RecordVerbs):
             found = found if is_later_revision(found.record.revision, snapshot.revision) else None
         theirs = None if found is None else self._revive(found)
         if theirs is None or theirs._snapshot is None:
-            log.info("session %s was deleted while a request worked on it", ids.short_hash(snapshot.key))
+            log.info("%r: session %s was deleted while a request worked on it", self, ids.short_hash(snapshot.key))
             raise SessionDeleted(f"{self!r}: session {ids.short_hash(snapshot.key)} was deleted meanwhile")
         if self.on_conflict == "raise":
-            log.info("session %s was changed by two requests at once", ids.short_hash(snapshot.key))
+            log.warning("%r: session %s was changed by two requests at once", self, ids.short_hash(snapshot.key))
             raise SessionConflict(f"{self!r}: session {ids.short_hash(snapshot.key)} was changed meanwhile")
         if self.on_conflict == "merge":
             base = self.codec.load(snapshot.payload)

@@ -138,11 +138,12 @@ class SessionStore(ABC):
     def move_session(self, session: "Session", new_id: str, grace: float | None = None) -> bool:
         """Save a loaded session under a new id and end the old one; False, with nothing done, if `new_id` is taken.
 
-        The old id is nobody at once; with `grace` (seconds) it leads to the new one for so long, where the store can.
-        Raises SessionDeleted if the session was deleted meanwhile.
+        The old id is nobody at once; with `grace` (seconds) it leads to the new one for so long, where the store can,
+        and where another request has just done the same, `session` goes on under that request's id. Raises
+        SessionDeleted if the session was deleted meanwhile.
         """
         old_id = session.id
-        session.id = new_id
+        session.id, session._id_time = new_id, self.clock()
         if not self.create_session(session):
             session.id = old_id
             return False
