@@ -212,20 +212,20 @@ class OurOwnStored:
         await session.save()
         assert await at.kept(session.key) == {"a": 2}
 
-    @pytest.mark.parametrize("key", HOSTILE, ids=lambda key: ascii(key[:20]))
-    async def test_a_hostile_key_is_nobodys(self, at: Driver, key: str) -> None:
-        session = at.new(key)
-        assert await session.exists(key) is False
-        await session.delete(key)
-        await session.delete()
-        assert await session.load() == {}
-        assert session.key is None
-        await at.new(key).flush()
-        session = at.new(key)
-        await session.set("a", 1)
-        await session.save()
-        assert session.key != key
-        assert await at.kept(session.key) == {"a": 1}
+    async def test_hostile_keys_are_nobodys(self, at: Driver) -> None:
+        for key in HOSTILE:
+            session = at.new(key)
+            assert await session.exists(key) is False, ascii(key[:20])
+            await session.delete(key)
+            await session.delete()
+            assert await session.load() == {}, ascii(key[:20])
+            assert session.key is None
+            await at.new(key).flush()
+            session = at.new(key)
+            await session.set("a", 1)
+            await session.save()
+            assert session.key != key
+            assert await at.kept(session.key) == {"a": 1}
 
     async def test_what_has_expired_does_not_exist(self, at: Driver) -> None:
         session = await stored_for(at, 100)
