@@ -159,12 +159,15 @@ class StoredSession(SessionBase):
 
     def _fetch(self) -> Session | None:
         session: Session | None = None if self.session_key is None else self.store.load_session(self.session_key)
-        # A store that keeps the object itself would show our changes before they are saved.
-        return session if session is None or session._snapshot is not None else private_copy(session)
+        if session is None or session._snapshot is not None:
+            return session
+        # A store that keeps the object itself knows no expiry, and would show our changes before they are saved.
+        session = private_copy(session)
+        return None if self._expires_at(session, _items_of(session)) <= self._clock() else session
 
     def _new_session(self) -> Session:
         session = self._session_class(self.session_key)
-        session._creation_time = self._clock()
+        session._creation_time = session._access_time = self._clock()
         return session
 
     def _give(self, session: Session, items: dict[Any, Any]) -> None:
@@ -173,8 +176,11 @@ class StoredSession(SessionBase):
             session.data = items  # type: ignore[attr-defined]
         session._clock = self._clock
         session._access_time = max(session._access_time, self._clock())
+        session._expires = self._expires_at(session, items)
+
+    def _expires_at(self, session: Session, items: dict[Any, Any]) -> float:
         own = expiry.own_deadline(items.get(expiry.ITEM), session._access_time)
-        session._expires = session._access_time + self.get_session_cookie_age() if own is None else own
+        return session._access_time + self.get_session_cookie_age() if own is None else own
 
     def _is_updated(self, session: Session) -> bool:
         """Save a session that is stored already; False, with nothing done, if it was deleted meanwhile."""

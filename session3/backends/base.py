@@ -47,8 +47,7 @@ class SessionBase(AsyncTwins):
     serializer: Any = JSONSerializer
     clock: Callable[[], float] = staticmethod(time.time)
 
-    _signer: TokenSigner
-    _signer_settings: tuple[Any, str]
+    _signers: dict[str, tuple[Any, TokenSigner]]
 
     def __init__(self, session_key: str | None = None) -> None:
         self._session_key = session_key
@@ -134,13 +133,14 @@ class SessionBase(AsyncTwins):
     def _serializer(self) -> Any:
         return self.serializer() if isinstance(self.serializer, type) else self.serializer
 
-    def _token_signer(self) -> TokenSigner:
-        """Return the signer of this class, made once: deriving the key is half of its cost."""
-        cls, settings = type(self), (secretkeys.find(self.secret_key, type(self).__name__), self.key_salt)
-        if cls.__dict__.get("_signer_settings") != settings:
-            cls._signer = TokenSigner(settings[0], salt=settings[1], clock=lambda: cls.clock())
-            cls._signer_settings = settings
-        return cls._signer
+    def _token_signer(self, purpose: str = "") -> TokenSigner:
+        """Return the signer of this class for a purpose, made once: deriving the key is half of its cost."""
+        cls, secret, salt = type(self), secretkeys.find(self.secret_key, type(self).__name__), self.key_salt + purpose
+        made = cls.__dict__.get("_signers", {})
+        if made.get(salt, (None,))[0] != secret:
+            cls._signers = made = {**made, salt: (secret, TokenSigner(secret, salt=salt, clock=lambda: cls.clock()))}
+        signer: TokenSigner = made[salt][1]
+        return signer
 
     # -- storage: what a subclass gives ------------------------------------------------------------------------------
 

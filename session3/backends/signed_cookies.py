@@ -19,11 +19,12 @@ from typing import Any, TypeVar
 from .. import expiry
 from ..cookies import check_size
 from ..errors import DamagedRecord
-from .base import SessionBase
+from .base import SessionBase, _as_bytes
 
 log = logging.getLogger("session3")
 R = TypeVar("R")
 
+_PURPOSE = " cookie"  # so that no text from `encode` can be brought back as a cookie
 _ATTRIBUTES_SIZE = 80  # bytes that a cookie's usual name and attributes take
 
 
@@ -42,7 +43,7 @@ class SessionStore(SessionBase):
 
     def load(self) -> dict[Any, Any]:
         """Return the items of the cookie. One that is not as we signed it, or is over, gives none, and `modified`."""
-        signer = self._token_signer()
+        signer = self._token_signer(_PURPOSE)
         try:
             payload, signed_at = signer.open(self.session_key or "")
             items = self._items_of(payload, signed_at)
@@ -95,7 +96,7 @@ class SessionStore(SessionBase):
 
     def _get_session_key(self) -> str:
         """Return the items as signed, compressed, URL-safe text."""
-        return self.encode(self._session)
+        return self._token_signer(_PURPOSE).sign(_as_bytes(self._serializer().dumps(self._session)))
 
     @classmethod
     def clear_expired(cls) -> None:

@@ -1,5 +1,6 @@
 """The conformance suite on our own sessions in signed cookies."""
 
+import random
 from typing import Any
 
 import pytest
@@ -76,3 +77,38 @@ class TestSecret:
 
     def test_it_is_a_session(self) -> None:
         assert issubclass(SessionStore, SessionBase)
+
+
+def test_a_text_that_was_encoded_is_no_cookie(backend: Backend) -> None:
+    session_class = backend.session_class
+    text = session_class().encode({"a": 1})
+    assert session_class(text).get("a") is None
+    session = session_class()
+    session["a"] = 1
+    session.save()
+    assert session_class().decode(session.session_key) == {}
+
+
+def test_ten_thousand_mutations_are_empty_sessions(backend: Backend) -> None:
+    choose = random.Random(20261120)
+    session_class, keys = backend.session_class, []
+    for n in range(20):
+        session = session_class()
+        session.update(n=n, text="tea " * n)
+        session.save()
+        keys.append(session.session_key)
+    letters = "abcXYZ019-_.=+/ \n\t\0é"
+    taken = []
+    for _ in range(10_000):
+        key, other = choose.sample(keys, 2)
+        at, to = sorted(choose.choices(range(len(key) + 1), k=2))
+        mutant = choose.choice([
+            key[:at] + choose.choice(letters) + key[at + 1:], key[:at] + key[to:], key[:at] + other[at:], key[::-1],
+            key[:at] + choose.choice(letters) + key[at:], ".".join(choose.sample(key.split("."), key.count(".") + 1)),
+            key[:-1] + choose.choice(letters), key + choose.choice(letters), key.swapcase(),
+        ])  # fmt: skip
+        session = session_class(mutant)
+        if session.get("n") is not None and mutant not in keys:
+            taken.append(mutant)
+        assert session.modified or mutant in keys or session.session_key is None
+    assert taken == []

@@ -15,6 +15,7 @@ from session3 import open_store
 from session3.backends import for_store
 from session3.backends.base import VALID_KEY_CHARS, CreateError, SessionBase, UpdateError
 from session3.store.DirectorySessionStore import DirectorySessionStore
+from session3.store.SessionStore import SessionStore
 from session3.store.ShelveSessionStore import ShelveSessionStore
 from session3.store.SQLiteSessionStore import SQLiteSessionStore
 from session3.store.VolatileSessionStore import VolatileSessionStore
@@ -193,6 +194,37 @@ class TestForStore:
         made = for_store(VolatileSessionStore())
         assert issubclass(made, SessionBase)
         assert isinstance(made(), SessionBase)
+
+    def test_a_store_that_keeps_no_expiry_is_watched(self, clock: Clock) -> None:
+        class Kept(SessionStore):
+            """Three methods over the objects themselves."""
+
+            def __init__(self) -> None:
+                self.sessions: dict[str, Any] = {}
+                self.clock = clock
+
+            def load_session(self, id: str, default: Any = None) -> Any:
+                return self.sessions.get(id, default)
+
+            def save_session(self, session: Any) -> None:
+                self.sessions[session.id] = session
+
+            def delete_session(self, session: Any) -> None:
+                self.sessions.pop(getattr(session, "id", session), None)
+
+        made = for_store(Kept(), cookie_age=100)
+        for expiry, seconds in ((-1, 0), (50, 50), (None, 100)):
+            session = made()
+            session["a"] = 1
+            session.set_expiry(expiry)
+            session.save()
+            if seconds:
+                clock.advance(seconds - 1)
+                assert made(session.session_key).get("a") == 1
+                clock.advance(1)
+            assert made(session.session_key).get("a") is None
+        with pytest.raises(NotImplementedError):
+            made.clear_expired()
 
     def test_classes_over_different_stores_are_apart(self) -> None:
         one, other = for_store(VolatileSessionStore()), for_store(VolatileSessionStore())
