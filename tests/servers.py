@@ -29,6 +29,8 @@ class DemoServer:
         self.process = subprocess.Popen(
             command(DEMO, "--port", str(port), "--store", store_url),
             cwd=folder, env=environment(), text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            # What runs in the background, as the tests may, and all that it starts, ignores Ctrl-C.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )  # fmt: skip
         assert self.process.stdout is not None
         ready, _, _ = select.select([self.process.stdout], [], [], PATIENCE)
