@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from session3 import dumbfile
+from session3.disk import sync_folder
 from session3.dumbfile import Index, Place, ShelfError, room
 from session3.locks import unlock
 
@@ -157,7 +158,7 @@ class ShelfTransaction:
             files = []
         dumbfile.write_index(shelf._dir, places)
         dumbfile.remove_files([*files, shelf._marker])
-        dumbfile.sync_folder(shelf._dir)
+        sync_folder(shelf._dir)
 
     def _tidy(self) -> None:
         """Compact where that is due. What was written is safe, so trouble here is no failure of the block."""

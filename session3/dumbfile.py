@@ -20,6 +20,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from typing import Any
 
+from session3.disk import sync_folder
+
 Place = tuple[int, int]  # offset and length of a value in .dat
 BLOCK = 512  # a stock writer overwrites in place up to the end of a value's last block
 BINARY = getattr(os, "O_BINARY", 0)
@@ -55,16 +57,6 @@ def write_at(fd: int, data: bytes, position: int) -> None:
         else:
             done = os.pwrite(fd, rest, position)
         rest, position = rest[done:], position + done
-
-
-def sync_folder(path: str) -> None:
-    """Make the names in the file's folder survive a power cut."""
-    if os.name == "posix":  # elsewhere a folder can't be opened
-        fd = os.open(os.path.dirname(path), os.O_RDONLY)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
 
 
 def format_line(key: bytes, place: Place) -> bytes:

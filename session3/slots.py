@@ -22,6 +22,7 @@ import os
 from collections.abc import Iterator
 
 from . import locks
+from .disk import sync_folder
 from .slotformat import NOTE_AT, NotSlots, Slot, View, look, new_file, pack_note, pack_slot, pread, pwrite
 
 __all__ = [
@@ -56,8 +57,11 @@ def read(path: str) -> Slot | None:
         os.close(fd)
 
 
-def create(path: str, revision: int, body: bytes) -> bool:
-    """Make a new file, whole or not at all; False if there is one. FileNotFoundError if its folder is missing."""
+def create(path: str, revision: int, body: bytes, *, durable: bool = False) -> bool:
+    """Make a new file, whole or not at all; False if there is one. FileNotFoundError if its folder is missing.
+
+    `durable`: it survives a power cut from the moment that this returns.
+    """
     data = new_file(revision, body)
     try:
         # A file without a name leaves no litter, whenever we are killed.
@@ -65,12 +69,12 @@ def create(path: str, revision: int, body: bytes) -> bool:
     except FileNotFoundError:
         raise
     except (AttributeError, OSError):  # another platform, or a file system that can't
-        return _create_by_name(path, data)
+        return _create_by_name(path, data, durable)
     try:
-        _write(fd, data, 0)
-        return _link_unnamed(fd, path)
+        _write(fd, data, 0, durable)
+        return _link_unnamed(fd, path, durable)
     except FileNotFoundError:  # no /proc
-        return _create_by_name(path, data)
+        return _create_by_name(path, data, durable)
     finally:
         os.close(fd)
 
@@ -81,9 +85,10 @@ class SlotFile:
     For one write: what is here is not brought up to date by it.
     """
 
-    def __init__(self, fd: int, path: str) -> None:
+    def __init__(self, fd: int, path: str, durable: bool) -> None:
         self.fd = fd
         self.path = path
+        self._durable = durable
         self._view: View | None = None
         with contextlib.suppress(NotSlots):
             self._view = look(fd)
@@ -92,7 +97,7 @@ class SlotFile:
     def overwrite(self, revision: int, body: bytes) -> None:
         """Replace what the file holds; an error or a kill leaves it as it was."""
         if self._view is not None and self._view.has_room_for(body):
-            _write(self.fd, pack_slot(revision, body), self._view.free_slot_at)
+            _write(self.fd, pack_slot(revision, body), self._view.free_slot_at, self._durable)
         else:
             self._replace_file(new_file(revision, body))
 
@@ -107,6 +112,8 @@ class SlotFile:
 
     def unlink(self) -> None:
         os.unlink(self.path)
+        if self._durable:
+            sync_folder(self.path)
 
     def _replace_file(self, data: bytes) -> None:
         temporary = temporary_name(self.path)
@@ -116,18 +123,23 @@ class SlotFile:
             assert fd is not None
             try:
                 os.ftruncate(fd, 0)
-                _write(fd, data, 0)
+                _write(fd, data, 0, self._durable)
                 os.replace(temporary, self.path)
             except BaseException:
                 os.unlink(temporary)  # on a full disk it would take what is left
                 raise
+            if self._durable:
+                sync_folder(self.path)
 
 
 @contextlib.contextmanager
-def writing(path: str) -> Iterator[SlotFile | None]:
-    """Open and lock a file for writing; None if there is none."""
+def writing(path: str, *, durable: bool = False) -> Iterator[SlotFile | None]:
+    """Open and lock a file for writing; None if there is none.
+
+    `durable`: what was written, replaced or removed survives a power cut; not a note.
+    """
     with _opened(path) as fd:
-        yield None if fd is None else SlotFile(fd, path)
+        yield None if fd is None else SlotFile(fd, path, durable)
 
 
 def sweep_temporary(path: str) -> None:
@@ -172,7 +184,7 @@ def _bears_name(fd: int, path: str) -> bool:
         return False
 
 
-def _create_by_name(path: str, data: bytes) -> bool:
+def _create_by_name(path: str, data: bytes, durable: bool) -> bool:
     temporary = temporary_name(path)
     while True:
         with _opened(temporary, os.O_CREAT) as fd:
@@ -180,23 +192,23 @@ def _create_by_name(path: str, data: bytes) -> bool:
             try:
                 if os.fstat(fd).st_nlink == 1:
                     os.ftruncate(fd, 0)
-                    _write(fd, data, 0)
-                    return _linked(temporary, path)
+                    _write(fd, data, 0, durable)
+                    return _linked(temporary, path, durable)
                 # A second name of a finished file: who made it was killed before removing this one.
             finally:
                 os.unlink(temporary)
 
 
-def _link_unnamed(fd: int, path: str) -> bool:
+def _link_unnamed(fd: int, path: str, durable: bool) -> bool:
     # What is in /proc is a symbolic link, and only with a folder's descriptor does Python ask to follow it.
     folder = os.open("/proc/self/fd", os.O_RDONLY | os.O_DIRECTORY)
     try:
-        return _linked(str(fd), path, folder)
+        return _linked(str(fd), path, durable, folder)
     finally:
         os.close(folder)
 
 
-def _linked(source: str, path: str, folder: int | None = None) -> bool:
+def _linked(source: str, path: str, durable: bool, folder: int | None = None) -> bool:
     try:
         if folder is None:
             os.link(source, path)
@@ -204,10 +216,14 @@ def _linked(source: str, path: str, folder: int | None = None) -> bool:
             os.link(source, path, src_dir_fd=folder, follow_symlinks=True)
     except FileExistsError:
         return False
+    if durable:
+        sync_folder(path)
     return True
 
 
-def _write(fd: int, data: bytes, offset: int) -> None:
+def _write(fd: int, data: bytes, offset: int, durable: bool = False) -> None:
     written = pwrite(fd, data, offset)
     while written < len(data):  # a full disk writes a part, then raises
         written += pwrite(fd, data[written:], offset + written)
+    if durable:
+        os.fsync(fd)

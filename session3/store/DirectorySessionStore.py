@@ -11,6 +11,7 @@
 
 Threads and processes: safe. Crash: a save that returned is there, a save that did not left the session as it was.
 Files have mode 0600 and the folder 0700; a file's name is the session's id, or with `hash_ids` its SHA-256.
+With `durable` a save and a delete survive a power cut, too: each waits for the disk.
 A folder that session3 3.4.1 filled is read as it is, and each of its sessions is rewritten at its next save; not where
 a `secret_key` or `encryption_key` is set, since its files bear no signature. With `hash_ids` they keep their names.
 """
@@ -22,6 +23,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from .. import ids, slots
+from ..disk import sync_folder
 from ..record import Record, pack_expires, unpack_expires
 from .failures import unavailable_on
 from .RecordStore import RecordStore
@@ -39,8 +41,11 @@ class DirectorySessionStore(RecordStore):
     is_multiprocess_safe = True
     is_thread_safe = True
 
-    def __init__(self, directory: str | os.PathLike[str], create: bool = False, **options: Any) -> None:
+    def __init__(
+        self, directory: str | os.PathLike[str], create: bool = False, *, durable: bool = False, **options: Any
+    ) -> None:
         super().__init__(**options)
+        self.durable = durable
         self.directory = os.path.abspath(directory)
         if create:
             self._make_folder()
@@ -61,14 +66,14 @@ class DirectorySessionStore(RecordStore):
     @unavailable_on(OSError)
     def insert(self, key: str, record: Record) -> bool:
         try:
-            return slots.create(self._path(key), record.revision, _pack(record))
+            return self._create(key, record)
         except FileNotFoundError:
             self._make_folder()
-            return slots.create(self._path(key), record.revision, _pack(record))
+            return self._create(key, record)
 
     @unavailable_on(OSError)
     def replace(self, key: str, record: Record, revision: int) -> bool:
-        with slots.writing(self._path(key)) as file:
+        with self._writing(key) as file:
             if file is None or self._revision(file) != revision:
                 return False
             file.overwrite(record.revision, _pack(record))
@@ -76,7 +81,7 @@ class DirectorySessionStore(RecordStore):
 
     @unavailable_on(OSError)
     def remove(self, key: str, revision: int | None = None) -> bool:
-        with slots.writing(self._path(key)) as file:
+        with self._writing(key) as file:
             if file is None or (revision is not None and self._revision(file) != revision):
                 return False
             if file.slot is not None and _unpack(file.slot).forward is not None:
@@ -86,7 +91,7 @@ class DirectorySessionStore(RecordStore):
 
     @unavailable_on(OSError)
     def touch(self, key: str, accessed: float, expires: float | None) -> bool:
-        with slots.writing(self._path(key)) as file:
+        with self._writing(key) as file:
             if file is None or file.slot is None:
                 return False
             current = _unpack(file.slot)
@@ -124,7 +129,7 @@ class DirectorySessionStore(RecordStore):
     @unavailable_on(OSError)
     def clear(self) -> None:
         for key in self._keys(sweep_litter=True):
-            with slots.writing(self._path(key)) as file:
+            with self._writing(key) as file:
                 if file is not None and self._look(key) is not None:
                     file.unlink()
 
@@ -140,8 +145,16 @@ class DirectorySessionStore(RecordStore):
     def _path(self, key: str) -> str:
         return f"{self.directory}{os.sep}{key}"
 
+    def _create(self, key: str, record: Record) -> bool:
+        return slots.create(self._path(key), record.revision, _pack(record), durable=self.durable)
+
+    def _writing(self, key: str) -> contextlib.AbstractContextManager[slots.SlotFile | None]:
+        return slots.writing(self._path(key), durable=self.durable)
+
     def _make_folder(self) -> None:
         os.makedirs(self.directory, 0o700, exist_ok=True)
+        if self.durable:
+            sync_folder(self.directory)
 
     def _keys(self, sweep_litter: bool = False) -> Iterator[str]:
         with contextlib.suppress(FileNotFoundError), os.scandir(self.directory) as entries:
@@ -172,7 +185,7 @@ class DirectorySessionStore(RecordStore):
         return None
 
     def _remove_if_due(self, key: str, now: float, unused_for: float | None) -> bool:
-        with slots.writing(self._path(key)) as file:
+        with self._writing(key) as file:
             # Now that it is locked, look again: it may have been used since.
             record = None if file is None else self._look(key)
             if file is None or record is None or not record.is_due(now, unused_for):

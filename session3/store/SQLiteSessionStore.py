@@ -9,7 +9,8 @@
 'alice'
 
 Threads: safe, each has a connection. Processes: safe, also after a fork. Crash: a save that returned is there
-(write-ahead log, synchronous=NORMAL). `:memory:` is one connection under a lock, for one process, and is gone with it.
+(write-ahead log, synchronous=NORMAL); with `durable` also after a power cut (synchronous=FULL). `:memory:` is one
+connection under a lock, for one process, and is gone with it.
 """
 
 import contextlib
@@ -22,6 +23,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..connections import Held, PerThread, Shared
+from ..disk import sync_folder
+from ..errors import ConfigurationError
 from .failures import unavailable_on
 from .SQLSessionStore import SQLSessionStore
 
@@ -42,9 +45,12 @@ class SQLiteSessionStore(SQLSessionStore):
 
     is_thread_safe = True
 
-    def __init__(self, filename: str | os.PathLike[str], **options: Any) -> None:
+    def __init__(self, filename: str | os.PathLike[str], *, durable: bool = False, **options: Any) -> None:
         super().__init__("session3", **options)
         in_memory = str(filename) == ":memory:"
+        if in_memory and durable:
+            raise ConfigurationError("what is in memory can't be durable")
+        self.durable = durable
         self.filename = ":memory:" if in_memory else os.path.abspath(filename)
         self.is_multiprocess_safe = not in_memory
         self._connections: PerThread[sqlite3.Connection] | Shared[sqlite3.Connection]
@@ -122,7 +128,7 @@ class SQLiteSessionStore(SQLSessionStore):
         return stat.st_dev, stat.st_ino
 
     def _open(self) -> sqlite3.Connection:
-        return _connect(f"{pathlib.Path(self.filename).as_uri()}?mode=rw")
+        return _connect(f"{pathlib.Path(self.filename).as_uri()}?mode=rw", self.durable)
 
     def _create_file(self) -> None:
         """Put an empty database in place, whole, in its final mode and readable by its owner only.
@@ -139,20 +145,22 @@ class SQLiteSessionStore(SQLSessionStore):
                 os.link(temporary, self.filename)
         finally:
             os.unlink(temporary)
+        if self.durable:
+            sync_folder(self.filename)
 
 
 class _NotThere(Exception):
     """The database, or the table in it, was not made yet."""
 
 
-def _connect(name: str) -> sqlite3.Connection:
+def _connect(name: str, durable: bool = False) -> sqlite3.Connection:
     # Other threads use it only to close it, or under the lock of an in-memory database.
     connection = sqlite3.connect(
         name, uri=name.startswith("file:"), timeout=_BUSY_TIMEOUT, isolation_level=None, check_same_thread=False
     )
     try:
         _switch_to_wal(connection)
-        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
     except BaseException:
         connection.close()
         raise

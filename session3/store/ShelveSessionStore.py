@@ -11,7 +11,8 @@
 ...     sorted(shelf), sorted(shelf["example1"])[:3]
 (['example1'], ['accessed', 'created', 'expires'])
 
-Threads and processes: safe. Crash: safe at any moment, also inside compaction. An existing shelf of another flavour
+Threads and processes: safe. Crash: safe at any moment, also inside compaction; with `durable` what was saved and
+deleted survives a power cut, too. An existing shelf of another flavour
 (gdbm, ndbm, SQLite), where a lock alone can't promise that, is converted at the first write. A reader of the shelf sees
 None for a session that was deleted, until the next sweep; and a second key, the id and ":touched", where a session was
 read but not changed for a while.
@@ -42,10 +43,10 @@ class ShelveSessionStore(RecordStore):
     is_multiprocess_safe = True
     is_thread_safe = True
 
-    def __init__(self, filename: str | os.PathLike[str], **options: Any) -> None:
+    def __init__(self, filename: str | os.PathLike[str], *, durable: bool = False, **options: Any) -> None:
         super().__init__(**options)
         self.filename = os.path.abspath(filename)
-        self._shelf = open_shelf(self.filename)
+        self._shelf = open_shelf(self.filename, durable=durable)
 
     def __repr__(self) -> str:
         return f"ShelveSessionStore({self.filename!r})"
