@@ -55,6 +55,10 @@ class CookieTooLarge(PayloadTooLarge):
     """A session in a cookie is larger than browsers keep; nothing was set. The message has both sizes."""
 
 
+class LockTimeout(StoreError):
+    """The lock on a session was held by others for longer than this request would wait."""
+
+
 class StoreExists(StoreError):
     """`setup()` met a store that holds sessions, and was not told to overwrite it."""
 

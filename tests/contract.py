@@ -38,6 +38,7 @@ from session3.errors import (
 from session3.record import Record
 from session3.Session import Session
 
+from .lock_contract import LockContract, ProcessLockContract
 from .processes import Child, Worker, read_for_ever, run_together, write_for_ever
 from .sessions import Address, Bomb, Clock, Counted, Shop
 
@@ -787,7 +788,7 @@ class SetupContract:
         assert store.has_session(stored(store).id)
 
 
-class ThreadContract:
+class ThreadContract(LockContract):
     def test_it_says_so(self, store: Any) -> None:
         assert store.is_thread_safe
 
@@ -844,7 +845,7 @@ def run_threads(target: Any, names: Iterable[str]) -> None:
         raise errors[0]
 
 
-class ProcessContract:
+class ProcessContract(ProcessLockContract):
     """For stores that several processes share; the fixture `store_url` opens what `store` is."""
 
     def test_it_says_that_processes_may_share_it(self, store: Any) -> None:
@@ -858,6 +859,16 @@ class ProcessContract:
         ):
             assert run_together(a, b) == [200, 200]
         assert len(store.load_session(session.id)) == 400
+
+    def test_processes_under_a_lock_count_right(self, store: Any, store_url: str) -> None:
+        """What no merge could: each reads, and then writes, the same key."""
+        session = stored(store, data={"n": 0})
+        with (
+            Worker("count_under_lock", store_url, session.id, 50) as a,
+            Worker("count_under_lock", store_url, session.id, 50) as b,
+        ):
+            assert run_together(a, b) == [50, 50]
+        assert store.load_session(session.id)["n"] == 100
 
     def test_a_set_of_strings_is_unchanged_under_another_hash_seed(self, store: Any, store_url: str) -> None:
         id = new_id()

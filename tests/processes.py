@@ -70,6 +70,17 @@ def add_keys(url: str, id: str, name: str, count: str) -> int:
     return int(count)
 
 
+def count_under_lock(url: str, id: str, count: str) -> int:
+    """Add one to an item of a session so many times, each time with the session locked."""
+    with session3.open_store(url) as store:
+        for _ in range(int(count)):
+            with store.locked(id, timeout=60):
+                session = store.load_session(id)
+                session["n"] += 1
+                store.save_session(session)
+    return int(count)
+
+
 def save_set(url: str, id: str) -> list[str]:
     """Save a session that holds a set of strings; return the set's order, which differs by hash seed."""
     session = DictSession(id)

@@ -1,6 +1,8 @@
 """What the README shows is run."""
 
 import re
+import sys
+import types
 from pathlib import Path
 
 import pytest
@@ -13,12 +15,14 @@ README = (ROOT / "README.md").read_text()
 def test_its_code_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("quixote", reason="needs Quixote: pip install 'session3[quixote]'")
     monkeypatch.chdir(tmp_path)
-    scope: dict[str, object] = {"__name__": "readme"}
+    module = types.ModuleType("readme")  # its classes are pickled by their names
+    monkeypatch.setitem(sys.modules, "readme", module)
+    scope = vars(module)
     blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     assert len(blocks) == 5
     for block in blocks:
         exec(block, scope)
-    assert capsys.readouterr().out == "['tea'] 3600\n['tea'] 300\n"
+    assert capsys.readouterr().out == "['tea'] 3600\n['tea'] 300\n3 ['milk', 'tea']\n"
     assert callable(scope["create_publisher"])
 
 

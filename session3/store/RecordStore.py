@@ -11,6 +11,7 @@ from ..errors import SessionConflict, SessionDeleted, StoreExists, StoreUnavaila
 from ..record import Record, first_revision, next_revision
 from ..Session import Session
 from ..Snapshot import Snapshot
+from .SessionLock import SessionLock
 from .SessionRecords import MAX_TRIES, Found, SessionRecords, log
 from .SessionStore import SessionStore
 
@@ -105,6 +106,9 @@ class RecordStore(SessionRecords, SessionStore):
 
     def delete_expired_sessions(self) -> tuple[int, int]:
         return self.sweep(None)
+
+    def locked(self, id: str, timeout: float = 10.0, lease: float = 60.0) -> SessionLock:
+        return SessionLock(self, self._key_to_save(id), timeout, lease)
 
     # -- asked by the manager ----------------------------------------------------------------------------------------
 

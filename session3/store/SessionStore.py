@@ -14,6 +14,7 @@ import copy
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -99,6 +100,25 @@ class SessionStore(ABC):
     def delete_expired_sessions(self) -> tuple[int, int]:
         """Delete the sessions past their own expiry, as `delete_old_sessions` does. Returns (deleted, remaining)."""
         raise NotImplementedError(f"{type(self).__name__} keeps no expiry")
+
+    def locked(self, id: str, timeout: float = 10.0, lease: float = 60.0) -> AbstractContextManager[Any]:
+        """Return a context manager that lets one at a time into its block, for the session under `id`.
+
+        It waits up to `timeout` seconds, then raises LockTimeout. The lock is freed at the end of the block, at once
+        when its process dies and somebody on the same machine waits, and at the latest `lease` seconds after it was
+        taken or renewed (`renew()` of what the block is given). It goes by the id: an id that the session gets later
+        has a lock of its own. It holds up only those who ask for it, and is not reentrant. Load the session inside.
+
+        >>> from session3.DictSession import DictSession
+        >>> from session3.store.VolatileSessionStore import VolatileSessionStore
+        >>> store = VolatileSessionStore()
+        >>> store.save_session(DictSession("example1"))
+        >>> with store.locked("example1"):
+        ...     session = store.load_session("example1")
+        ...     session["visits"] = session.get("visits", 0) + 1
+        ...     store.save_session(session)
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no locks")
 
     # -- asked by the manager ----------------------------------------------------------------------------------------
 

@@ -1,0 +1,141 @@
+"""What `store.locked` promises on every store of records."""
+
+import logging
+import threading
+from typing import Any
+
+import pytest
+
+from session3.DictSession import DictSession
+from session3.errors import LockTimeout
+from session3.ids import is_cookie_id
+
+from .processes import Child
+from .sessions import Clock
+
+
+def id_of(store: Any) -> str:
+    session = DictSession("session-to-lock")
+    session["n"] = 0
+    store.save_session(session)
+    return "session-to-lock"
+
+
+def add_one(store: Any, id: str) -> None:
+    session = store.load_session(id)
+    session["n"] += 1
+    store.save_session(session)
+
+
+class LockContract:
+    """Fixtures as for the others: `store` and `clock`."""
+
+    def test_one_thread_at_a_time(self, store: Any) -> None:
+        id, barrier, inside = id_of(store), threading.Barrier(4), [0]
+        seen = []
+
+        def work() -> None:
+            barrier.wait()
+            for _ in range(10):
+                with store.locked(id, timeout=60):
+                    inside[0] += 1
+                    seen.append(inside[0])
+                    add_one(store, id)
+                    inside[0] -= 1
+
+        threads = [threading.Thread(target=work) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert seen == [1] * 40
+        assert store.load_session(id)["n"] == 40
+
+    def test_who_waits_too_long_is_told(self, store: Any) -> None:
+        id = id_of(store)
+        with store.locked(id):
+            for seconds in (0, 0.02):
+                with pytest.raises(LockTimeout) as caught, store.locked(id, timeout=seconds):
+                    pass
+                assert f"locked for {seconds:g} seconds" in str(caught.value) and id not in str(caught.value)
+            with store.locked("another-session", timeout=0):
+                pass
+        with store.locked(id, timeout=0):
+            pass
+
+    def test_an_error_frees_it(self, store: Any) -> None:
+        id = id_of(store)
+        with pytest.raises(ZeroDivisionError), store.locked(id):
+            raise ZeroDivisionError
+        with store.locked(id, timeout=0):
+            pass
+
+    def test_the_end_of_the_lease_frees_it(self, store: Any, clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+        id = id_of(store)
+        with store.locked(id, lease=60) as mine:
+            clock.advance(40)
+            assert mine.renew()
+            clock.advance(40)
+            with pytest.raises(LockTimeout), store.locked(id, timeout=0):
+                pass
+            clock.advance(21)
+            with store.locked(id, timeout=0):
+                assert not mine.renew()
+        assert caplog.text.count("was lost before it was released") == 1
+        assert caplog.records[-1].levelno == logging.WARNING and id not in caplog.text
+        with store.locked(id, timeout=0):
+            pass
+
+    def test_it_frees_nobody_elses(self, store: Any, clock: Clock) -> None:
+        id = id_of(store)
+        late = store.locked(id, lease=1)
+        late.__enter__()
+        clock.advance(2)
+        with store.locked(id, timeout=0):
+            late.__exit__(None, None, None)
+            with pytest.raises(LockTimeout), store.locked(id, timeout=0):
+                pass
+
+    def test_nothing_else_sees_it(self, store: Any, clock: Clock) -> None:
+        id = id_of(store)
+        with store.locked(id) as lock:
+            assert not is_cookie_id(lock._key)
+            assert store.load_session(lock._key) is None and not store.has_session(lock._key)
+            assert sum(1 for _ in store.iter_sessions()) == 1
+            assert store.delete_expired_sessions()[1] == 1
+            clock.advance(30)
+            assert store.delete_old_sessions(1)[1] == 1
+            store.delete_session(lock._key)
+            store.save_session(store.load_session(id))
+            with pytest.raises(LockTimeout), store.locked(id, timeout=0):
+                pass
+        store.delete_session(id)
+        clock.advance(1)
+        store.delete_expired_sessions()
+        assert list(store.scan()) == []
+        store.setup()  # holds no sessions
+
+    def test_what_can_be_no_id_has_no_lock(self, store: Any) -> None:
+        with pytest.raises(ValueError, match="id must be"):
+            store.locked("../etc/passwd")
+
+
+class ProcessLockContract:
+    """For stores that several processes share."""
+
+    def test_a_killed_holder_frees_it_at_once(self, store: Any) -> None:
+        id = id_of(store)
+
+        def hold(report: Any) -> None:
+            with store.locked(id, lease=10_000):
+                report(1)
+                threading.Event().wait()
+
+        with Child(hold) as child:
+            assert child.report() == 1
+            with pytest.raises(LockTimeout), store.locked(id, timeout=0):
+                pass
+            child.kill()
+            with store.locked(id, timeout=30):
+                add_one(store, id)
+        assert store.load_session(id)["n"] == 1
