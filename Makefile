@@ -13,7 +13,7 @@ BIN = $(VENV)/bin
 BOOTSTRAP = @scripts/bootstrap.sh
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format dist clean
+.PHONY: help demo test faults check format dist clean
 
 help:  ## Show this list
 	@echo "make TARGET [PORT=8080] [STORE=URL] [PYTHON=python3.12] [VENV=.venv] [PYTEST_ARGS='-k shelve']"
@@ -27,6 +27,11 @@ test:  ## Run the tests, with PYTEST_ARGS
 	$(BOOTSTRAP) packages $(TEST_PACKAGES)
 	$(BOOTSTRAP) venv dev
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+faults:  ## Kill, fill, flip, race: the long form of the fault tests, as a table in docs/faults.md
+	$(BOOTSTRAP) packages $(TEST_PACKAGES)
+	$(BOOTSTRAP) venv dev
+	@$(BIN)/python -m tests.faults --markdown docs/faults.md
 
 check:  ## Lint, formatting, types
 	$(BOOTSTRAP) venv dev

@@ -73,7 +73,7 @@ class DurusTransactions:
         """
         self._notice_fork()
         with self._lock:
-            if not creates and self._connection is None and not getattr(self._opener, "exists", lambda: True)():
+            if not creates and self._connection is None and not self._is_there():
                 return work(None, False)
             again = False
             while True:
@@ -137,6 +137,12 @@ class DurusTransactions:
                     close(connection.get_storage())
 
     # -- connections -------------------------------------------------------------------------------------------------
+
+    def _is_there(self) -> bool:
+        try:
+            return bool(getattr(self._opener, "exists", lambda: True)())
+        except OSError as error:  # no permission is no absence
+            raise DurusFailure(_describe(error)) from error
 
     def _open(self) -> Any:
         if self._opener is None:

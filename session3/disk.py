@@ -1,6 +1,7 @@
-"""What a power cut leaves: only what the disk was told to keep."""
+"""Questions and orders to the disk that the standard library has no single word for."""
 
 import os
+from contextlib import suppress
 
 
 def sync_folder(path: str) -> None:
@@ -11,3 +12,23 @@ def sync_folder(path: str) -> None:
             os.fsync(fd)
         finally:
             os.close(fd)
+
+
+def exists(path: str) -> bool:
+    """Tell whether a file is there. OSError where that can't be told: no permission is no absence."""
+    try:
+        os.stat(path)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def why_not(path: str) -> str:
+    """Return why a file can't be written, where that can be told, for a driver that does not say; else ""."""
+    folder = os.path.dirname(path) or "."
+    with suppress(AttributeError, OSError):  # another platform, or no such folder
+        if os.statvfs(folder).f_flag & os.ST_RDONLY:
+            return "the file system is read-only"
+    if not os.access(path, os.R_OK | os.W_OK) or not os.access(folder, os.W_OK | os.X_OK):
+        return "permission denied"
+    return ""

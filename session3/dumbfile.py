@@ -20,7 +20,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from typing import Any
 
-from session3.disk import sync_folder
+from session3.disk import exists, sync_folder
 
 Place = tuple[int, int]  # offset and length of a value in .dat
 BLOCK = 512  # a stock writer overwrites in place up to the end of a value's last block
@@ -188,15 +188,6 @@ def _head(path: str) -> bytes:
     with suppress(OSError), open(path, "rb") as file:
         return file.read(16)
     return b""
-
-
-def exists(path: str) -> bool:
-    """Tell whether a file is there. OSError where that can't be told: no permission is no absence."""
-    try:
-        os.stat(path)
-    except FileNotFoundError:
-        return False
-    return True
 
 
 def find_old(base: str) -> tuple[str, list[str]]:

@@ -27,6 +27,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from . import durusformat
+from .disk import exists
 from .durusstorages import connect, import_durus
 
 log = logging.getLogger("session3")
@@ -56,7 +57,7 @@ class DurusFile:
         return self.path
 
     def exists(self) -> bool:
-        return os.path.exists(self.path) or _is_pack_interrupted(self.path)
+        return exists(self.path) or _is_pack_interrupted(self.path)
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,7 @@ def repair_file(path: str | os.PathLike[str]) -> None:
     import_durus()
     path = os.path.abspath(path)
     _undo_pack(path)
-    if os.path.exists(path):
+    if exists(path):
         file = _lock_file(path)
         try:
             if file.read(len(_SQLITE_MAGIC)) != _SQLITE_MAGIC:  # SQLite mends itself
@@ -131,7 +132,7 @@ def _lock_file(path: str) -> Any:
         file = File(path)
         try:
             _lock(file)
-            if os.path.exists(path) and os.path.samestat(os.fstat(file.file.fileno()), os.stat(path)):
+            if exists(path) and os.path.samestat(os.fstat(file.file.fileno()), os.stat(path)):
                 return file  # else a pack has replaced it meanwhile
         except BaseException:
             file.close()
@@ -168,7 +169,7 @@ def _undo_pack(path: str) -> None:
 
 def _is_pack_interrupted(path: str) -> bool:
     # A pack that is done leaves its .prepack, but no .pack.
-    return not os.path.exists(path) and os.path.exists(path + ".prepack") and os.path.exists(path + ".pack")
+    return not exists(path) and exists(path + ".prepack") and exists(path + ".pack")
 
 
 def open_sqlite(path: str | os.PathLike[str], *, cache_size: int = CACHE_SIZE) -> Any:

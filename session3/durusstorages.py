@@ -15,6 +15,7 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
+from .disk import exists
 from .errors import MissingDriver
 
 _SHRINK_EVERY = 100  # transactions; each loads a few objects
@@ -99,7 +100,7 @@ def is_bound_to_thread(storage: Any) -> bool:
 
 def start_pack(storage: Any) -> Iterator[object]:
     filename = getattr(storage, "get_filename", str)()
-    if os.path.exists(filename):
+    if exists(filename):
         # What is packed into becomes the file: with the mode of it, and not one for everybody.
         with contextlib.suppress(FileExistsError):
             os.close(os.open(filename + ".pack", os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))

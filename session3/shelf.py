@@ -32,6 +32,7 @@ from contextlib import suppress
 from typing import Any, TypeVar
 
 from session3 import dumbfile
+from session3.disk import exists
 from session3.dumbfile import BINARY, Index, ShelfError
 from session3.locks import lock
 from session3.ShelfTransaction import ShelfTransaction
@@ -127,7 +128,6 @@ class Shelf:
         self._drop()
 
     def _is_ours(self) -> bool:
-        exists = dumbfile.exists
         is_dumb = exists(self._dir) and not exists(self.filename + ".pag")  # ndbm has a .dir too
         return exists(self._dat) and (is_dumb or exists(self._marker))
 
@@ -141,7 +141,7 @@ class Shelf:
         self._index = None
         while self._index is None and self._is_ours():
             with suppress(FileNotFoundError):  # gone since: look again
-                self._index = Index(self._marker if dumbfile.exists(self._marker) else self._dir, self._dat)
+                self._index = Index(self._marker if exists(self._marker) else self._dir, self._dat)
         return self._index
 
     def _ask_old(self, question: Callable[[Any], T], nothing: T) -> tuple[bool, T]:

@@ -23,7 +23,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..connections import Held, PerThread, Shared
-from ..disk import sync_folder
+from ..disk import sync_folder, why_not
 from ..errors import ConfigurationError
 from .failures import unavailable_on
 from .SQLSessionStore import SQLSessionStore
@@ -128,7 +128,11 @@ class SQLiteSessionStore(SQLSessionStore):
         return stat.st_dev, stat.st_ino
 
     def _open(self) -> sqlite3.Connection:
-        return _connect(f"{pathlib.Path(self.filename).as_uri()}?mode=rw", self.durable)
+        try:
+            return _connect(f"{pathlib.Path(self.filename).as_uri()}?mode=rw", self.durable)
+        except sqlite3.OperationalError as error:
+            # SQLite says no more than "unable to open database file".
+            raise sqlite3.OperationalError(": ".join(filter(None, [str(error), why_not(self.filename)]))) from error
 
     def _create_file(self) -> None:
         """Put an empty database in place, whole, in its final mode and readable by its owner only.

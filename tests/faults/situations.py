@@ -1,0 +1,18 @@
+"""The list of the situations, in the order of the table."""
+
+from . import (
+    altered,
+    bad_disks,
+    cookies,
+    kills,
+    late_saves,
+    lost_updates,
+    planted_ids,
+    restarts,
+    sweeps,
+    threads,
+)
+
+SITUATIONS = [
+    lost_updates, late_saves, kills, restarts, sweeps, bad_disks, altered, threads, planted_ids, cookies,
+]  # fmt: skip
