@@ -18,6 +18,7 @@ from .ServerSQLSessionStore import ServerSQLSessionStore
 _TAKEN = 1062  # ER_DUP_ENTRY
 _NO_TABLE, _NO_COLUMN, _TOO_LONG, _PACKET_TOO_LARGE = 1146, 1054, 1406, 1153
 _LOST = (0, 2006, 2013, 2055, 4031)  # 0: PyMySQL's InterfaceError, for ever after it lost its server
+_DEADLOCK = 1213  # ER_LOCK_DEADLOCK
 _IN_TRANSACTION = 1  # SERVER_STATUS_IN_TRANS
 _STATEMENT = 4096  # bytes around a payload in a packet, and more
 
@@ -81,6 +82,9 @@ class MySQLSessionStore(ServerSQLSessionStore):
 
     def _is_lost(self, connection: Any, error: Exception) -> bool:
         return not getattr(connection, "open", True) or _number(error) in _LOST
+
+    def _is_deadlock(self, error: Exception) -> bool:
+        return _number(error) == _DEADLOCK
 
     def _is_worth_repeating(self, error: Exception, parameters: Sequence[Any]) -> bool:
         return not self._may_be_too_large(parameters)

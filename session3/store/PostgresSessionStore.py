@@ -24,6 +24,7 @@ _PREPARED = "42P05"
 _FORGOTTEN = ("26000", "0A000")  # no such prepared statement; one whose result has another type since an ALTER TABLE
 _MAX_PREPARES = 2
 _MAX_RIVALS = 10
+_DEADLOCK = "40P01"
 _IDLE = 0  # psycopg2.extensions.TRANSACTION_STATUS_IDLE, and libpq's
 
 
@@ -95,6 +96,9 @@ class PostgresSessionStore(ServerSQLSessionStore):
 
     def _is_lost(self, connection: Any, error: Exception) -> bool:
         return bool(connection.closed)
+
+    def _is_deadlock(self, error: Exception) -> bool:
+        return _sqlstate(error) == _DEADLOCK
 
     def _translate(self, error: Exception, parameters: Sequence[Any]) -> Exception:
         code = _sqlstate(error)

@@ -11,6 +11,7 @@ from ..record import Record
 from .SQLSessionStore import COLUMNS, SQLSessionStore
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}(\.[A-Za-z_][A-Za-z0-9_]{0,62})?").fullmatch
+_MAX_TRIES = 20  # each time a deadlock is broken somebody goes on, so that more in a row mean a broken server
 _BATCH = 1000  # rows that a sweep deletes in one transaction
 
 
@@ -52,6 +53,10 @@ class ServerSQLSessionStore(SQLSessionStore):
     @abstractmethod
     def _is_lost(self, connection: Any, error: Exception) -> bool:
         """Tell whether an error means that the connection is of no more use."""
+
+    @abstractmethod
+    def _is_deadlock(self, error: Exception) -> bool:
+        """Tell whether the server gave the statement up, undone, to let another one go on: a sweep beside a writer."""
 
     @abstractmethod
     def _translate(self, error: Exception, parameters: Sequence[Any]) -> Exception:
@@ -107,18 +112,24 @@ class ServerSQLSessionStore(SQLSessionStore):
         return self._run(sql, parameters)[1]
 
     def _run(self, sql: str, parameters: Sequence[Any]) -> tuple[list[tuple[Any, ...]], int]:
-        """Run a statement, once more on another connection if this one died: all our statements can be repeated."""
-        for may_repeat in (self._connections.can_reopen, False):
+        """Run a statement: once more on another connection if this one died, and again where it was the victim of a
+        deadlock. All our statements can be repeated.
+        """
+        may_reopen, tries = self._connections.can_reopen, _MAX_TRIES
+        while True:
+            tries -= 1
             with self._connections as connection:
                 try:
                     return self._execute(connection, sql, parameters)
                 except connection.Error as error:
                     if self._is_lost(connection, error):
                         self._connections.drop()
-                        if may_repeat and self._is_worth_repeating(error, parameters):
-                            continue
-                    raise self._translate(error, parameters) from error
-        raise AssertionError("unreachable")
+                        is_to_repeat = may_reopen and self._is_worth_repeating(error, parameters)
+                        may_reopen = False
+                    else:
+                        is_to_repeat = tries > 0 and self._is_deadlock(error)
+                    if not is_to_repeat:
+                        raise self._translate(error, parameters) from error
 
     def _execute(self, connection: Any, sql: str, parameters: Sequence[Any]) -> tuple[list[tuple[Any, ...]], int]:
         with connection.cursor() as cursor:

@@ -74,23 +74,28 @@ def _tried(situation: ModuleType, case: object, long: bool) -> Figures:
 
 
 def _markdown(table: dict[tuple[str, str], Figures], kinds: list[Kind], situations: list[ModuleType]) -> str:
-    """Return the table, a block a situation: a column a store would be too wide for a page."""
+    packages = ", ".join(f"{package} {_version(package)}" for package in _PACKAGES)
     lines = [
         "# Under faults",
         "",
-        f"Made by `make faults` on {date.today()}: session3 {session3.__version__}, Python "
-        f"{platform.python_version()}, {', '.join(f'{package} {_version(package)}' for package in _PACKAGES)}.",
+        f"Made by `make faults` on {date.today()} with session3 {session3.__version__},",
+        f"Python {platform.python_version()}, {packages}.",
         "",
+        f"| | {' | '.join(kind.name for kind in kinds)} |",
+        "| --- |" + " --- |" * len(kinds),
     ]
     for situation in situations:
-        lines += [f"**{situation.SITUATION}**", "", "| store | figures | held |", "| --- | --- | --- |"]
-        for kind in kinds:
-            figures = table.get((_name(situation), kind.name))
-            text = "n/a" if not situation.applies(kind) else kind.missing if figures is None else figures.text
-            held = "" if figures is None else "yes" if figures.held else "NO"
-            lines.append(f"| {kind.name} | {text} | {held} |")
-        lines.append("")
-    return "\n".join(lines)
+        cells = [_cell(table.get((_name(situation), kind.name)), situation, kind) for kind in kinds]
+        lines.append(f"| {situation.SITUATION} | {' | '.join(cells)} |")
+    return "\n".join([*lines, ""])
+
+
+def _cell(figures: Figures | None, situation: ModuleType, kind: Kind) -> str:
+    if not situation.applies(kind):
+        return "n/a"
+    if figures is None:
+        return kind.missing
+    return figures.text if figures.held else f"**NOT HELD** {figures.text}"
 
 
 def _version(package: str) -> str:

@@ -42,7 +42,7 @@ def run(case: Case, long: bool) -> Figures:
     store.replace(ID, good._replace(revision=current.revision + 1), current.revision)
     is_back = store.load_session(ID)["cart"] == session["cart"]
     store.close()
-    text = f"{taken} taken, {len(Bomb.exploded)} run, {silent} not logged of {flips} flips, {len(bombs)} pickles"
+    text = f"{taken} taken, {len(Bomb.exploded)} run, {silent} not logged of {flips + len(bombs)}"
     return Figures(text, taken == silent == 0 and not Bomb.exploded and is_back)
 
 
@@ -53,7 +53,7 @@ def _flip_cookies(case: Case, flips: int) -> Figures:
     for _ in range(flips):
         cookie = _flipped(str(session.id).encode()).decode("latin-1")
         taken += store.load_session(cookie) is not None
-    return Figures(f"{taken} taken of {flips} flips", taken == 0)
+    return Figures(f"{taken} taken of {flips}", taken == 0)
 
 
 def _flipped(data: bytes) -> bytes:

@@ -18,6 +18,7 @@ from .cases import Case, Figures, Kind
 
 SITUATION = "full disk, read-only file system, no permission"
 ID = "session-of-all"
+_GOOD = "told, old session loads"
 _CAUSES = ("no space", "full", "read-only", "readonly", "permission", "denied")
 
 
@@ -37,12 +38,14 @@ def missing() -> str:
 
 def run(case: Case, long: bool) -> Figures:
     del long  # there is one of each
-    results = []
+    results = {}
     for disk in (_full, _read_only, _forbidden):
         with _small_disk() as folder, case.kind.start(case.kind, folder / "own") as there:
-            results += [f"{disk.__name__.strip('_').replace('_', '-')}: {disk(there, folder)}"]
-    held = all(result.endswith("error, old session loads") for result in results)
-    return Figures("; ".join(results), held)
+            results[disk.__name__.strip("_")] = disk(there, folder)
+    wrong = {name: result for name, result in results.items() if result != _GOOD}
+    return Figures(
+        f"{len(results) - len(wrong)} of {len(results)} told, old session loads {wrong or ''}".rstrip(), not wrong
+    )
 
 
 def _full(case: Case, folder: Path) -> str:
@@ -114,7 +117,7 @@ def _found(store: Any) -> bool | None:
 
 
 def _verdict(told: str, found: bool | None) -> str:
-    return f"{'error' if told == 'named' else told}, {'old session loads' if found else 'old session is lost'}"
+    return _GOOD if told == "named" and found else f"{told}, old session {'loads' if found else 'is lost'}"
 
 
 @contextlib.contextmanager

@@ -42,9 +42,8 @@ def run(case: Case, long: bool) -> Figures:
     strangers = [id for id, _ in store.iter_sessions() if id != ID]
     store.close()
     litter = len(strangers) + _litter(case)
-    text = f"{lost} lost, {hung} hung, {dead} readers failed, {litter} litter in {kills} kills"
-    if not readers:
-        text += " (one process at a time: no readers)"
+    failed = f"{dead} failed" if readers else "no readers"  # where one process at a time may use the store
+    text = f"{lost} lost, {hung} hung, {failed}, {litter} litter of {kills}"
     return Figures(text, lost == hung == dead == litter == 0)
 
 

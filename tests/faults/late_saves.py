@@ -34,7 +34,7 @@ def run(case: Case, long: bool) -> Figures:
         back += store.has_session(cookie) or manager.begin(cookie).loaded is not None
     left = sum(1 for _ in store.iter_sessions())
     store.close()
-    text = f"{back} back, {errors} errors, {cookies} cookies touched of {rounds}"
+    text = f"{back} back, {errors} errors, {cookies} cookies set of {rounds}"
     return Figures(text, back == errors == cookies == left == 0)
 
 

@@ -21,15 +21,13 @@ def run(case: Case, long: bool) -> Figures:
     each = 200 if long else 20
     total = CREW * each
     store = case.emptied()
-    threads = _try(store, lambda number: _update(store, number, each), in_threads)
-    cells = [f"threads: {threads[0]} lost, {threads[1]} errors of {total}"]
-    outcomes = [threads]
+    outcomes = [_try(store, lambda number: _update(store, number, each), in_threads)]
     if case.kind.is_shared:
-        processes = _try(store, lambda number: _update(case.open(), number, each), in_processes)
-        cells.insert(0, f"processes: {processes[0]} lost, {processes[1]} errors of {total}")
-        outcomes.append(processes)
+        outcomes.append(_try(store, lambda number: _update(case.open(), number, each), in_processes))
     store.close()
-    return Figures("; ".join(cells), all(lost == errors == hung == 0 for lost, errors, hung in outcomes))
+    lost, errors, hung = (sum(column) for column in zip(*outcomes, strict=True))
+    of = f"of {total * len(outcomes)}" + ("" if case.kind.is_shared else " (threads)")
+    return Figures(f"{lost} lost, {errors} errors {of}", lost == errors == hung == 0)
 
 
 def _try(store: Any, work: Any, crew: Any) -> tuple[int, int, int]:

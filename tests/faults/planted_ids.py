@@ -35,7 +35,7 @@ def run(case: Case, long: bool) -> Figures:
         session: Any = manager.begin(new).session
         tokens += session.user != "victim" or session.has_form_token(token)
     store.close()
-    text = f"{same} same ids, {readable} readable by the old id, {tokens} tokens kept of {rounds}"
+    text = f"{same} same ids, {readable} readable, {tokens} tokens kept of {rounds}"
     return Figures(text, same == readable == tokens == 0)
 
 

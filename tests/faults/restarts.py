@@ -34,9 +34,7 @@ def run(case: Case, long: bool) -> Figures:
                 failed, absent, others = max(failed, tries), absent + missing, others + other
                 restarts += 1
     store.close()
-    text = (
-        f"{failed} failed requests at most, {absent} seen as no session, {others} other errors in {restarts} restarts"
-    )
+    text = f"{failed} failed at most, {absent} absent, {others} other errors of {restarts}"
     return Figures(text, failed <= 1 and absent == others == 0)
 
 

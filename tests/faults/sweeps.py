@@ -28,7 +28,7 @@ def run(case: Case, long: bool) -> Figures:
         total, hung = in_threads(lambda _: _beside_a_sweeper(store, each), 3)
     wrong, errors = divmod(total, 10_000)
     store.close()
-    text = f"{wrong} wrongly deleted, {errors} errors of {each * 3} used again"
+    text = f"{wrong} wrongly deleted, {errors} errors of {each * 3}"
     return Figures(text, wrong == errors == hung == 0)
 
 

@@ -24,7 +24,7 @@ def run(case: Case, long: bool) -> Figures:
     total, hung = in_threads(lambda number: _Thread(case, store, number).work(each), CREW)
     wrong, errors = divmod(total, 10_000)
     store.close()
-    text = f"{wrong} wrong, {errors} errors, {hung} hung in {each * CREW}"
+    text = f"{wrong} wrong, {errors} errors, {hung} hung of {each * CREW}"
     return Figures(text, wrong == errors == hung == 0)
 
 
