@@ -84,7 +84,7 @@ class MySQLSessionStore(ServerSQLSessionStore):
         return not getattr(connection, "open", True) or _number(error) in _LOST
 
     def _is_deadlock(self, error: Exception) -> bool:
-        return _number(error) == _DEADLOCK
+        return bool(_number(error) == _DEADLOCK)
 
     def _is_worth_repeating(self, error: Exception, parameters: Sequence[Any]) -> bool:
         return not self._may_be_too_large(parameters)

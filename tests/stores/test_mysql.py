@@ -1,7 +1,6 @@
 """MySQLSessionStore over PyMySQL; a part of the contract over mysqlclient, too."""
 
 import itertools
-import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -178,32 +177,3 @@ def test_a_lax_server_cuts_nothing(connect: Any, table: str, store: Any) -> None
     with MySQLSessionStore(lax, table) as cutting:
         session = stored(cutting, data={"blob": bytes(70_000)})
         assert len(cutting.load_session(session.id)["blob"]) == 70_000
-
-
-def test_the_victim_of_a_deadlock_tries_again(store: Any, connect: Any, table: str, clock: ServerClock) -> None:
-    """Which a sweep is now and then beside writers: the server gives up the statement that changed fewer rows."""
-    first = stored(store)
-    clock.advance(100)
-    second = stored(store)
-    clock.advance(7200)
-    others = [stored(store).id for _ in range(50)]
-    rival, observer = connect(), connect()
-    rival.begin()
-    with rival.cursor() as writing, observer.cursor() as looking:
-        touch = f"UPDATE {table} SET user_key = 'rival' WHERE id = %s"
-        writing.executemany(touch, [(id,) for id in (*others, second.id)])
-        swept: list[Any] = []
-        sweep = threading.Thread(target=lambda: swept.append(store.delete_old_sessions(60)))
-        sweep.start()
-        waiting = 0
-        while not waiting:
-            looking.execute("SELECT count(*) FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT'")
-            [(waiting,)] = looking.fetchall()
-        writing.execute(touch, (first.id,))  # each has what the other waits for
-        rival.commit()
-        sweep.join()
-        looking.execute("SHOW GLOBAL STATUS LIKE 'Innodb_deadlocks'")
-        assert int(looking.fetchone()[1]) > 0
-    rival.close()
-    observer.close()
-    assert swept == [(2, 50)]
