@@ -13,11 +13,11 @@ BIN = $(VENV)/bin
 BOOTSTRAP = @scripts/bootstrap.sh
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test faults check format dist clean
+.PHONY: help demo test faults bench bench-quick check format dist clean
 
 help:  ## Show this list
 	@echo "make TARGET [PORT=8080] [STORE=URL] [PYTHON=python3.12] [VENV=.venv] [PYTEST_ARGS='-k shelve']"
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 demo:  ## Serve the demo at http://127.0.0.1:8080, or at another PORT, on another STORE
 	$(BOOTSTRAP) venv quixote
@@ -32,6 +32,16 @@ faults:  ## Kill, fill, flip, race: the long form of the fault tests, as a table
 	$(BOOTSTRAP) packages $(TEST_PACKAGES)
 	$(BOOTSTRAP) venv dev
 	@$(BIN)/python -m tests.faults --markdown docs/faults.md
+
+bench:  ## Measure the stores beside their bare drivers, into docs/benchmarks.md
+	$(BOOTSTRAP) packages $(TEST_PACKAGES)
+	$(BOOTSTRAP) venv dev
+	@$(BIN)/python -m benchmarks --markdown docs/benchmarks.md
+
+bench-quick:  ## The same with fewer rounds, on the terminal only
+	$(BOOTSTRAP) packages $(TEST_PACKAGES)
+	$(BOOTSTRAP) venv dev
+	@$(BIN)/python -m benchmarks --quick
 
 check:  ## Lint, formatting, types
 	$(BOOTSTRAP) venv dev
@@ -51,4 +61,4 @@ dist:  ## Build the source archive and the wheel in dist/
 clean:  ## Remove what make has built, the virtual environment too
 	@if [ -f "$(VENV)/pyvenv.cfg" ]; then rm -rf "$(VENV)"; fi
 	@rm -rf build dist *.egg-info .coverage .coverage.* htmlcov .hypothesis .mypy_cache .pytest_cache .ruff_cache
-	@find session3 tests examples -name __pycache__ -prune -exec rm -rf {} +
+	@find session3 tests examples benchmarks -name __pycache__ -prune -exec rm -rf {} +

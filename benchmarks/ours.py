@@ -1,0 +1,93 @@
+"""session3's stores: the store alone, and with the manager around it."""
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from session3 import open_store
+from session3.DictSession import DictSession
+from session3.SessionManager import SessionManager
+
+from .contenders import DATA, SECRET, Contender, Servers
+
+
+class Ours(Contender):
+    """A store of ours; what it loads is a session object, and its save compares and swaps."""
+
+    def _open(self, folder: Path, servers: Servers) -> Any:
+        raise NotImplementedError
+
+    def __init__(self, folder: Path, servers: Servers, stack: ExitStack) -> None:
+        self.store = stack.enter_context(self._open(folder, servers))
+        self.store.setup()
+        self.manager = SessionManager(self.store, DictSession)
+        visit = self.manager.begin(None)
+        visit.session.update(DATA)  # type: ignore[union-attr]
+        change = self.manager.finish(visit)
+        assert change is not None and change.value is not None
+        self.cookie = change.value
+        self.session = self.store.load_session(self.cookie)
+
+    def load(self) -> Any:
+        return self.store.load_session(self.cookie)
+
+    def save(self, number: int) -> None:
+        self.session["visits"] = number
+        self.store.save_session(self.session)
+
+    def read_only(self) -> None:
+        visit = self.manager.begin(self.cookie)
+        visit.session["name"]  # type: ignore[index]
+        assert self.manager.finish(visit) is None
+
+
+class OurDirectory(Ours):
+    name, family = "session3 Directory", "files"
+
+    def _open(self, folder: Path, servers: Servers) -> Any:
+        return open_store(f"directory://{folder}/ours")
+
+
+class OurSQLite(Ours):
+    name, family = "session3 SQLite", "SQLite"
+
+    def _open(self, folder: Path, servers: Servers) -> Any:
+        return open_store(f"sqlite://{folder}/ours.db")
+
+
+class OurPostgres(Ours):
+    name, family = "session3 Postgres", "Postgres"
+
+    def _open(self, folder: Path, servers: Servers) -> Any:
+        return open_store(servers.postgres.url)
+
+
+class OurMySQL(Ours):
+    name, family = "session3 MySQL", "MySQL"
+
+    def _open(self, folder: Path, servers: Servers) -> Any:
+        return open_store(servers.mariadb.url)
+
+
+class OurRedis(Ours):
+    name, family = "session3 Redis", "Redis"
+
+    def _open(self, folder: Path, servers: Servers) -> Any:
+        return open_store(servers.redis.url)
+
+
+class OurDurus(Ours):
+    name, family = "session3 Durus", "Durus"
+
+    def _open(self, folder: Path, servers: Servers) -> Any:
+        return open_store(f"durus://{folder}/ours.durus")
+
+
+class OurCookie(Ours):
+    name, family = "session3 cookie", "cookie"
+
+    def _open(self, folder: Path, servers: Servers) -> Any:
+        return open_store("cookie://", secret_key=SECRET)
+
+
+OURS = [OurDirectory, OurSQLite, OurPostgres, OurMySQL, OurRedis, OurDurus, OurCookie]
