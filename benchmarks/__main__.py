@@ -43,9 +43,8 @@ def _options() -> argparse.Namespace:
 
 
 def _contenders(families: list[str] | None, stack: contextlib.ExitStack) -> Iterator[Contender]:
-    kinds: list[type[Contender]] = [
-        kind for kind in [*FLOORS, *OURS, *PEERS] if families is None or kind.family in families
-    ]
+    every: list[type[Contender]] = [*FLOORS, *OURS, *PEERS]
+    kinds = [kind for kind in every if families is None or kind.family in families]
     asked = {kind.family for kind in kinds}
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="session3-bench-")))
     servers = Servers(

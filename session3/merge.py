@@ -15,6 +15,7 @@ from typing import Any
 from .serializers import PickleSerializer
 
 _serializer = PickleSerializer()
+_SIZED = frozenset({bytes, dict, frozenset, list, set, str, tuple})
 MISSING: Any = object()
 
 
@@ -28,6 +29,8 @@ def differs(base: Any, value: Any) -> bool:
         return False
     if base is MISSING or value is MISSING:
         return True
+    if type(base) is type(value) and type(base) in _SIZED and len(base) != len(value):
+        return True  # without serializing: `has_info` asks this in each request, of all items against none
     try:
         before, now = _serializer.dumps(base), _serializer.dumps(value)
         return before != now and before != _serializer.dumps(_serializer.loads(now))
