@@ -166,9 +166,13 @@ class TestNothingIsUnpickledThatFailsItsSeal:
     def test_a_pickle_in_the_store_is_not_opened(self, make_store: Any, clock: Clock, option: str) -> None:
         if option == "encryption_key":
             pytest.importorskip("cryptography", reason="needs cryptography: pip install 'session3[crypto]'")
-        store, cookie = make_store(**{option: SECRET}), new_id()
-        store.insert(cookie, Record(pickle.dumps(Bomb()), 1, clock(), clock(), clock()))
-        explodes_nothing(SessionManager(store, DictSession), cookie)
+        store = make_store(**{option: SECRET})
+        stolen = store.codec.seal("another1", pickle.dumps(Bomb()))  # it is not bound to the key below
+        signature = stolen.partition(b".")[0]
+        for payload in (pickle.dumps(Bomb()), stolen, signature + b"." + pickle.dumps(Bomb())):
+            cookie = new_id()
+            store.insert(cookie, Record(payload, 1, clock(), clock(), clock()))
+            explodes_nothing(SessionManager(store, DictSession), cookie)
 
     def test_without_a_key_the_plain_pickle_is(self, store: Any, clock: Clock) -> None:
         """What the others are held against: this payload would do harm if it were opened."""
@@ -384,7 +388,10 @@ class TestNoWeakerDecoderIsTried:
         store = SignedCookieSessionStore(SECRET, clock=clock)
         cookie = cookie_of(store)
         payload = cookie.rpartition(".")[0]
-        forgeries = [payload, payload + ".", cookie[:-1], cookie + "A", cookie_of(SignedCookieSessionStore(SECRET * 2))]
+        forgeries = [
+            payload, payload + ".", cookie[:-1], cookie + "A", f"{payload}.{cookie_of(store, n=1).rpartition('.')[2]}",
+            cookie_of(SignedCookieSessionStore(SECRET * 2, clock=clock)),
+        ]  # fmt: skip
         assert user_of(SessionManager(store, DictSession), cookie) == "alice"
         for forged in forgeries:
             assert user_of(SessionManager(store, DictSession), forged) is None

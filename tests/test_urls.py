@@ -77,7 +77,9 @@ def test_options_reach_the_store(tmp_path: Path) -> None:
 
 
 def test_an_unknown_scheme_is_named_with_those_that_are_known() -> None:
-    with pytest.raises(ConfigurationError, match=r"unknown scheme 'mongo'; known are: cookie, directory, durus, .*sqlite"):
+    with pytest.raises(
+        ConfigurationError, match=r"unknown scheme 'mongo'; known are: cookie, directory, durus, .*sqlite"
+    ):
         open_store("mongo://host/path")
 
 
