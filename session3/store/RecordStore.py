@@ -63,7 +63,7 @@ class RecordStore(SessionRecords, SessionStore):
             if current is None:
                 return False
             if current.revision != record.revision:  # else it is our own write, and only the reply to it was lost
-                record = record._replace(revision=next_revision(current.revision))
+                record = record._replace(revision=current.revision_over(self.clock()))
                 if not current.is_expired(self.clock()) or not self.replace(key, record, current.revision):
                     return False
         self._remember(session, session.id, key, payload, record)
