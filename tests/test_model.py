@@ -18,6 +18,7 @@ from hypothesis.stateful import (
     Bundle,
     RuleBasedStateMachine,
     consumes,
+    initialize,
     multiple,
     rule,
     run_state_machine_as_test,
@@ -42,8 +43,8 @@ _revisions = random.Random()
 Act = TypeVar("Act", bound=Callable[..., Any])
 
 CLIENTS = st.sampled_from([0, 1])
-KEYS = st.sampled_from("abc")
 VALUES = st.integers(0, 2)
+CHANGES = st.tuples(st.sampled_from(["set", "delete", "append", "note"]), st.sampled_from("abc"), VALUES)
 
 
 class Noted(DictSession):
@@ -66,10 +67,6 @@ class Request:
     def __init__(self, client: Any, session: Noted, copy: Copy) -> None:
         self.client, self.session, self.copy = client, session, copy
 
-    def change(self, act: Callable[[Any], None]) -> None:
-        act(self.session)
-        act(self.copy.state)
-
 
 def outcome(act: Callable[[], Any]) -> Any:
     try:
@@ -87,8 +84,8 @@ def step(**given: Any) -> Callable[[Act], Act]:
 
     def decorate(act: Act) -> Act:
         @functools.wraps(act)
-        def act_and_look(self: Any, **arguments: Any) -> Any:
-            result = act(self, **arguments)
+        def act_and_look(self: Any, *names: Any, **arguments: Any) -> Any:
+            result = act(self, *names, **arguments)
             self.look()
             return result
 
@@ -125,29 +122,30 @@ class StoreMachine(RuleBasedStateMachine):
         session._expires = None if life is None else self.clock() + life
         return session
 
-    @step(target=names, client=CLIENTS, value=VALUES, life=LIVES, is_checked=st.booleans())
-    def create(self, client: int, value: int, life: float | None, is_checked: bool) -> str:
-        session = self.new_session(self.new_name(), value, life)
+    def store_new(self, name: str, value: int, life: float | None, is_checked: bool) -> bool:
+        session = self.new_session(name, value, life)
+        is_stored = not (is_checked and self.model.is_taken(name))
         if is_checked:
-            assert self.stores[client].create_session(session)
+            assert self.stores[0].create_session(session) is is_stored
         else:
-            self.stores[client].save_session(session)
-        self.model.create(self.known[-1], session.state, session._expires)
-        return self.known[-1]
-
-    @step(client=CLIENTS, name=names, value=VALUES, life=LIVES)
-    def create_under_an_old_name(self, client: int, name: str, value: int, life: float | None) -> None:
-        session = self.new_session(name, value, life)
-        is_taken = self.model.is_taken(name)
-        assert self.stores[client].create_session(session) is not is_taken
-        if not is_taken:
+            self.stores[0].save_session(session)
+        if is_stored:
             self.model.create(name, session.state, session._expires)
+        return is_stored
 
-    @step(client=CLIENTS, name=names, value=VALUES, life=LIVES)
-    def overwrite(self, client: int, name: str, value: int, life: float | None) -> None:
-        session = self.new_session(name, value, life)
-        self.stores[client].save_session(session)
-        self.model.create(name, session.state, session._expires)
+    @initialize(target=names, value=VALUES, life=LIVES)
+    def start(self, value: int, life: float | None) -> str:
+        return self.create(value, life, True)
+
+    @step(target=names, value=VALUES, life=LIVES, is_checked=st.booleans())
+    def create(self, value: int, life: float | None, is_checked: bool) -> str:
+        name = self.new_name()
+        assert self.store_new(name, value, life, is_checked)
+        return name
+
+    @step(name=names, value=VALUES, life=LIVES, is_checked=st.booleans())
+    def create_under_an_old_name(self, name: str, value: int, life: float | None, is_checked: bool) -> None:
+        self.store_new(name, value, life, is_checked)
 
     # -- requests ----------------------------------------------------------------------------------------------------
 
@@ -161,26 +159,35 @@ class StoreMachine(RuleBasedStateMachine):
         self.agree(request)
         return request
 
-    @step(request=requests, key=KEYS, value=VALUES)
-    def set_item(self, request: Request, key: str, value: int) -> None:
-        request.change(lambda state: state.data.update({key: value}))
+    @step(target=requests, name=names)
+    def load_for_both(self, name: str) -> Any:
+        loaded = [self.load(client, name) for client in (0, 1)]
+        return multiple(*(request for request in loaded if isinstance(request, Request)))
 
-    @step(request=requests, key=KEYS)
-    def delete_item(self, request: Request, key: str) -> None:
-        request.change(lambda state: state.data.pop(key, None))
+    @step(request=requests, change=CHANGES)
+    def change(self, request: Request, change: tuple[str, str, int]) -> None:
+        verb, key, value = change
+        for state in (request.session, request.copy.state):
+            getattr(self, f"_{verb}")(state, key, value)
 
-    @step(request=requests, key=KEYS, value=VALUES)
-    def change_deep_inside(self, request: Request, key: str, value: int) -> None:
-        def add(state: Any) -> None:
-            if not isinstance(state.data.setdefault(key, []), list):
-                state.data[key] = []
-            state.data[key].append(value)
+    @step(request=requests, change=CHANGES)
+    def change_and_save(self, request: Request, change: tuple[str, str, int]) -> None:
+        self.change(request, change)
+        self.save(request)
 
-        request.change(add)
+    def _set(self, state: Any, key: str, value: int) -> None:
+        state.data[key] = value
 
-    @step(request=requests, value=VALUES)
-    def set_attribute(self, request: Request, value: int) -> None:
-        request.change(lambda state: setattr(state, "note", value))
+    def _delete(self, state: Any, key: str, value: int) -> None:
+        state.data.pop(key, None)
+
+    def _append(self, state: Any, key: str, value: int) -> None:
+        if not isinstance(state.data.get(key), list):
+            state.data[key] = []
+        state.data[key].append(value)
+
+    def _note(self, state: Any, key: str, value: int) -> None:
+        state.note = value
 
     @step(request=requests, life=LIVES)
     def set_expiry(self, request: Request, life: float | None) -> None:
@@ -222,7 +229,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @step(target=names, request=requests, user=st.sampled_from([None, "alice", "bob"]))
     def log_in(self, request: Request, user: str | None) -> Any:
-        request.change(lambda state: setattr(state, "user", user))
+        request.session.user = request.copy.state.user = user
         return self.move(request, None)
 
     @step(target=names, request=requests, grace=GRACES)
