@@ -34,7 +34,7 @@ from .stores.conftest import ServerClock
 
 #: Time goes in steps of 40 seconds, and all that ends does so 20 seconds from any step: a server's own clock, which
 #: goes on while an example runs, decides nothing.
-STEPS = st.sampled_from([40, 80, 160])
+STEPS = st.sampled_from([40, 40, 80, 160])
 LIVES = st.sampled_from([None, 60, 140])
 GRACES = st.sampled_from([20, 60])
 SOON = 10.0
@@ -201,6 +201,13 @@ class StoreMachine(RuleBasedStateMachine):
         if self.clock() - request.copy.accessed > SOON:
             request.copy.accessed = self.clock()
 
+    @step(client=CLIENTS, name=names)
+    def read(self, client: int, name: str) -> None:
+        request = self.load(client, name)
+        if isinstance(request, Request):
+            self.use(request)
+            self.save(request)
+
     @step(request=requests)
     def save(self, request: Request) -> None:
         session, copy = request.session, request.copy
@@ -255,13 +262,12 @@ class StoreMachine(RuleBasedStateMachine):
     def advance(self, seconds: int) -> None:
         self.clock.advance(seconds)
 
-    @step(client=CLIENTS, minutes=st.sampled_from([1, 3]))
-    def sweep_old(self, client: int, minutes: int) -> None:
-        assert self.stores[client].delete_old_sessions(minutes) == self.model.sweep(minutes * 60)
-
-    @step(client=CLIENTS)
-    def sweep_expired(self, client: int) -> None:
-        assert self.stores[client].delete_expired_sessions() == self.model.sweep(None)
+    @step(client=CLIENTS, minutes=st.sampled_from([None, 1, 3]))
+    def sweep(self, client: int, minutes: int | None) -> None:
+        """Delete those that were not used for so many minutes, or with None those that have expired."""
+        store = self.stores[client]
+        swept = store.delete_expired_sessions() if minutes is None else store.delete_old_sessions(minutes)
+        assert swept == self.model.sweep(None if minutes is None else minutes * 60)
 
     # -- what holds at any time --------------------------------------------------------------------------------------
 
@@ -399,7 +405,7 @@ def bench(request: pytest.FixtureRequest, tmp_path: Path, clock: ServerClock) ->
 def search(machine: Callable[[], RuleBasedStateMachine], examples: int) -> None:
     """Look for a story that the machine can't explain; the same ones in each run."""
     limits = settings(
-        max_examples=examples, stateful_step_count=30, derandomize=True, database=None, deadline=None,
+        max_examples=examples, stateful_step_count=40, derandomize=True, database=None, deadline=None,
         report_multiple_bugs=False, suppress_health_check=list(HealthCheck),
     )  # fmt: skip
     run_state_machine_as_test(machine, settings=limits)  # type: ignore[arg-type]
