@@ -108,6 +108,9 @@ class Model:
         row = self.rows.get(id)
         return row is not None and row.forward == "" and not self._is_over(row)
 
+    def is_forward(self, id: str) -> bool:
+        return self.is_taken(id) and bool(self.rows[id].forward)
+
     def is_taken(self, id: str) -> bool:
         return id in self.rows and not self._is_over(self.rows[id])
 
