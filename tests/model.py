@@ -56,6 +56,7 @@ class Row:
     state: State
     version: int
     origin: int
+    created: float
     accessed: float
     modified: float
     expires: float | None
@@ -108,6 +109,10 @@ class Model:
         row = self.rows.get(id)
         return row is not None and row.forward == "" and not self._is_over(row)
 
+    def has_row(self, id: str) -> bool:
+        """Tell whether there is a session, though it may have expired."""
+        return id in self.rows and self.rows[id].forward is None
+
     def is_forward(self, id: str) -> bool:
         return self.is_taken(id) and bool(self.rows[id].forward)
 
@@ -122,12 +127,13 @@ class Model:
 
     # -- writing -----------------------------------------------------------------------------------------------------
 
-    def create(self, id: str, state: State, expires: float | None) -> Copy:
+    def create(self, id: str, state: State, expires: float | None, since: float | None = None) -> Copy:
         """A new session, over whatever is there. Over a live session it is one more change of that."""
         there = self.rows.get(id)
         origin = there.origin if there is not None and id in self.live() else next(self._numbers)
         now = self.clock()
-        self.rows[id] = Row(deepcopy(state), next(self._numbers), origin, now, now, expires)
+        since = now if since is None else since
+        self.rows[id] = Row(deepcopy(state), next(self._numbers), origin, since, since, now, expires)
         return Copy.of(id, self.rows[id])
 
     def save(self, copy: Copy) -> None:
@@ -168,7 +174,8 @@ class Model:
         copy.id, copy.row = theirs.id, theirs.row
 
     def _write(self, copy: Copy, id: str, origin: int) -> None:
-        row = Row(deepcopy(copy.state), next(self._numbers), origin, copy.accessed, self.clock(), copy.expires)
+        version, created, state = next(self._numbers), copy.row.created, deepcopy(copy.state)
+        row = Row(state, version, origin, created, copy.accessed, self.clock(), copy.expires)
         self.rows[id], copy.row = row, deepcopy(row)
 
     def delete(self, id: str) -> None:
@@ -199,7 +206,7 @@ class Model:
             now = self.clock()
             until = now + (TOMBSTONE_SECONDS if grace is None else grace)
             forward = "" if grace is None else new_id
-            left = Row(State(), next(self._numbers), copy.row.origin, now, now, until, forward)
+            left = Row(State(), next(self._numbers), copy.row.origin, now, now, now, until, forward)
             self.rows[copy.id] = left
         self._write(copy, new_id, next(self._numbers))
         copy.id = new_id

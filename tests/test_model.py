@@ -3,11 +3,12 @@
 A failure is told as a short story: the fewest steps that Hypothesis found to show it.
 """
 
-import contextlib
 import functools
+import math
 import random
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,17 +25,23 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from session3 import ids, open_store
+from session3 import ids
+from session3.cookies import REVOKE, CookieChange
 from session3.DictSession import DictSession
 from session3.errors import SessionDeleted
+from session3.SessionManager import SessionManager
+from session3.Visit import Visit
 
+from .benches import STORES, Bench
 from .model import Copy, Gone, Model, State
+from .policy import ABSOLUTE, IDLE, Page, Policy
 from .sessions import Clock
 from .stores.conftest import ServerClock
 
 #: Time goes in steps of 40 seconds, and all that ends does so 20 seconds from any step: a server's own clock, which
 #: goes on while an example runs, decides nothing.
 STEPS = st.sampled_from([40, 40, 80, 160])
+PAUSES = st.sampled_from([0, 40, 80])
 LIVES = st.sampled_from([None, 60, 140])
 GRACES = st.sampled_from([20, 60])
 SOON = 10.0
@@ -47,7 +54,7 @@ Act = TypeVar("Act", bound=Callable[..., Any])
 
 CLIENTS = st.sampled_from([0, 1])
 VALUES = st.integers(0, 2)
-CHANGES = st.tuples(st.sampled_from(["set", "delete", "append", "note", "expire"]), st.sampled_from("abc"), VALUES)
+USERS = st.sampled_from([None, "alice", "bob"])
 
 
 class Noted(DictSession):
@@ -64,6 +71,30 @@ class Noted(DictSession):
         return State(self.user, self.note, self.data)
 
 
+@dataclass(frozen=True)
+class Change:
+    """Something that an application does to a session, or the model to a state."""
+
+    verb: str
+    key: str
+    value: int
+
+    def apply(self, state: Any) -> None:
+        if self.verb == "note":
+            state.note = self.value
+        elif self.verb == "set":
+            state.data[self.key] = self.value
+        elif self.verb == "delete":
+            state.data.pop(self.key, None)
+        elif not isinstance(state.data.get(self.key), list):
+            state.data[self.key] = [self.value]
+        else:
+            state.data[self.key].append(self.value)
+
+
+CHANGES = st.builds(Change, st.sampled_from(["set", "delete", "append", "note"]), st.sampled_from("abc"), VALUES)
+
+
 class Request:
     """A session that a client holds, and its copy in the model."""
 
@@ -78,6 +109,13 @@ def outcome(act: Callable[[], Any]) -> Any:
         return "it was deleted meanwhile"
 
 
+def swept(store: Any, minutes: int | None) -> tuple[int, int]:
+    """Sweep sessions that were not used for so many minutes, or with None those that have expired."""
+    deleted: tuple[int, int]
+    deleted = store.delete_expired_sessions() if minutes is None else store.delete_old_sessions(minutes)
+    return deleted
+
+
 def about(seconds: float | None) -> Any:
     return None if seconds is None else pytest.approx(seconds, abs=SOON)
 
@@ -88,8 +126,11 @@ def step(**given: Any) -> Callable[[Act], Act]:
     def decorate(act: Act) -> Act:
         @functools.wraps(act)
         def act_and_look(self: Any, *names: Any, **arguments: Any) -> Any:
+            self.depth += 1
             result = act(self, *names, **arguments)
-            self.look()
+            self.depth -= 1
+            if self.depth == 0:  # a step that consists of others looks around once
+                self.look()
             return result
 
         ruled: Act = rule(**given)(act_and_look)  # type: ignore[no-untyped-call]
@@ -106,6 +147,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     def __init__(self, stores: list[Any], clock: Clock) -> None:
         super().__init__()
+        self.depth = 0
         self.stores, self.clock, self.model = stores, clock, Model(clock)
         self.known: list[str] = []
         _revisions.seed(1)
@@ -172,44 +214,35 @@ class StoreMachine(RuleBasedStateMachine):
             if copy.expires is not None:
                 session._expires = copy.expires = self.clock() + 140
 
-    @step(target=requests, name=names)
-    def load_for_both(self, name: str) -> Any:
-        loaded = [self.load(client, name) for client in (0, 1)]
-        return multiple(*(request for request in loaded if isinstance(request, Request)))
+    @step(request=requests, change=CHANGES)
+    def change(self, request: Request, change: Change) -> None:
+        change.apply(request.session)
+        change.apply(request.copy.state)
 
     @step(request=requests, change=CHANGES)
-    def change(self, request: Request, change: tuple[str, str, int]) -> None:
-        verb, key, value = change
-        if verb == "expire":
-            request.session._expires = request.copy.expires = self.clock() + 60 + 40 * value
-        else:
-            for state in (request.session, request.copy.state):
-                getattr(self, f"_{verb}")(state, key, value)
-
-    @step(request=requests, change=CHANGES)
-    def change_and_save(self, request: Request, change: tuple[str, str, int]) -> None:
+    def change_and_save(self, request: Request, change: Change) -> None:
         self.change(request, change)
         self.save(request)
 
-    def _set(self, state: Any, key: str, value: int) -> None:
-        state.data[key] = value
+    @step(request=requests, life=LIVES)
+    def set_expiry(self, request: Request, life: float | None) -> None:
+        request.session._expires = request.copy.expires = None if life is None else self.clock() + life
 
-    def _delete(self, state: Any, key: str, value: int) -> None:
-        state.data.pop(key, None)
-
-    def _append(self, state: Any, key: str, value: int) -> None:
-        if not isinstance(state.data.get(key), list):
-            state.data[key] = []
-        state.data[key].append(value)
-
-    def _note(self, state: Any, key: str, value: int) -> None:
-        state.note = value
-
-    @step(client=CLIENTS, name=names)
-    def read(self, client: int, name: str) -> None:
+    @step(after=PAUSES, client=CLIENTS, name=names)
+    def read(self, after: int, client: int, name: str) -> None:
+        self.advance(after)
         request = self.load(client, name)
         if isinstance(request, Request):
             self.save(request)
+
+    @step(name=names, first=CHANGES, second=CHANGES)
+    def change_in_both_at_once(self, name: str, first: Change, second: Change) -> None:
+        requests = [self.load(client, name) for client in (0, 1)]
+        if self.model.find(name) is not None:
+            for request, change in zip(requests, (first, second), strict=True):
+                self.change(request, change)
+            for request in requests:
+                self.save(request)
 
     @step(request=requests)
     def save(self, request: Request) -> None:
@@ -237,7 +270,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.stores[client].delete_session(name)
         self.model.delete(name)
 
-    @step(target=names, request=requests, user=st.sampled_from([None, "alice", "bob"]))
+    @step(target=names, request=requests, user=USERS)
     def log_in(self, request: Request, user: str | None) -> Any:
         request.session.user = request.copy.state.user = user
         return self.move(request, None)
@@ -267,12 +300,10 @@ class StoreMachine(RuleBasedStateMachine):
     def advance(self, seconds: int) -> None:
         self.clock.advance(seconds)
 
-    @step(client=CLIENTS, minutes=st.sampled_from([None, 1, 3]))
-    def sweep(self, client: int, minutes: int | None) -> None:
-        """Delete those that were not used for so many minutes, or with None those that have expired."""
-        store = self.stores[client]
-        swept = store.delete_expired_sessions() if minutes is None else store.delete_old_sessions(minutes)
-        assert swept == self.model.sweep(None if minutes is None else minutes * 60)
+    @step(after=PAUSES, client=CLIENTS, minutes=st.sampled_from([None, 1, 3]))
+    def sweep(self, after: int, client: int, minutes: int | None) -> None:
+        self.advance(after)
+        assert swept(self.stores[client], minutes) == self.model.sweep(minutes and minutes * 60)
 
     # -- what holds at any time --------------------------------------------------------------------------------------
 
@@ -301,90 +332,157 @@ class StoreMachine(RuleBasedStateMachine):
             assert {str(key): session.state for key, session in store.iter_sessions()} == stored
 
 
-# -- the stores ------------------------------------------------------------------------------------------------------
-
-SECRET = "a key of at least sixteen characters"
+# -- browsers --------------------------------------------------------------------------------------------------------
 
 
-class Bench:
-    """Where a test gets its store from; what it opens is closed after the test."""
+class Numbered(SessionManager):
+    """Gives the id that the machine says."""
 
-    def __init__(self, request: pytest.FixtureRequest, folder: Path, clock: ServerClock) -> None:
-        self.fixture, self.folder, self.clock = request.getfixturevalue, folder, clock
-        self.stack = contextlib.ExitStack()
+    new_id = ""
 
-    def open(self, url: str, **options: Any) -> Any:
-        return self.stack.enter_context(open_store(url, clock=self.clock, **options))
-
-    def age_table(self, store: Any, aged: str) -> None:
-        """Let the times in a table go back as the clock advances, since its server has a clock of its own."""
-        columns = ("created", "modified", "accessed", "expires")
-        sql = ", ".join(f"{column} = {column} - {aged}" for column in columns)
-        self.clock.age_records = lambda seconds: store._change(f"UPDATE {store._name} SET {sql}", (seconds,) * 4)
+    def _make_session_id(self) -> str:
+        return self.new_id
 
 
-def memory(bench: Bench) -> list[Any]:
-    one, other = bench.open("memory://"), bench.open("memory://")
-    other._records = one._records
-    return [one, other]
+class Tab:
+    """A request of a browser: a visit of the manager, and its page in the model."""
+
+    def __init__(self, browser: int, visit: Visit, page: Page) -> None:
+        self.browser, self.visit, self.page = browser, visit, page
 
 
-def on_files(kind: str, **options: Any) -> Callable[[Bench], list[Any]]:
-    return lambda bench: [bench.open(f"{kind}://{bench.folder}/sessions", **options) for _ in range(2)]
+class BrowserMachine(RuleBasedStateMachine):
+    """Two browsers with a cookie jar each, at a site of two processes, and requests that end later or never."""
+
+    tabs = Bundle("tabs")
+
+    def __init__(self, stores: list[Any], clock: Clock) -> None:
+        super().__init__()
+        self.depth = 0
+        self.managers = [Numbered(store, Noted, idle_timeout=IDLE, absolute_timeout=ABSOLUTE) for store in stores]
+        self.clock, self.policy = clock, Policy(Model(clock))
+        self.jars: list[CookieChange] = [REVOKE, REVOKE]
+        self.drop_at = [0.0, 0.0]
+        self.known: list[str] = []
+        _revisions.seed(1)
+        stores[0].clear()
+
+    # -- requests ----------------------------------------------------------------------------------------------------
+
+    @step(target=tabs, browser=CLIENTS)
+    def begin(self, browser: int) -> Tab:
+        is_dropped = self.clock() >= self.drop_at[browser]
+        cookie = None if is_dropped else self.jars[browser].value
+        tab = Tab(browser, self.managers[browser].begin(cookie), self.policy.begin(cookie))
+        self.agree(tab)
+        return tab
+
+    @step(tab=tabs, change=CHANGES)
+    def change(self, tab: Tab, change: Change) -> None:
+        for state in (tab.visit.session, tab.page.state):
+            if state is not None:
+                change.apply(state)
+
+    @step(tab=tabs, user=USERS)
+    def log_in(self, tab: Tab, user: str | None) -> None:
+        for state in (tab.visit.session, tab.page.state):
+            if state is not None:
+                state.user = user
+
+    @step(tab=tabs)
+    def log_out(self, tab: Tab) -> None:
+        tab.visit.end_session()
+        tab.page.log_out()
+
+    @step(tab=tabs)
+    def start_afresh(self, tab: Tab) -> None:
+        self.log_out(tab)
+        manager = self.managers[tab.browser]
+        tab.visit.session = manager.new_session(None)
+        manager._introduce(tab.visit.session, tab.visit)
+        tab.page.fresh, tab.page.since = State(), self.clock()
+
+    @step(tab=tabs, grace=GRACES)
+    def renew(self, tab: Tab, grace: float) -> None:
+        if sum(self.policy.model.is_forward(name) for name in self.known) < MOST_FORWARDS:
+            tab.visit.cycle_session(grace)
+            tab.page.grace = grace
+
+    @step(tab=consumes(tabs))
+    def finish(self, tab: Tab) -> None:
+        self.known.append(f"cookie{len(self.known) + 1:03}")
+        manager = self.managers[tab.browser]
+        manager.new_id = self.policy.new_id = self.known[-1]
+        self.agree(tab)
+        change = manager.finish(tab.visit)
+        expected = self.policy.finish(tab.page)
+        assert (change and change.value) == (expected and expected.value)
+        if change is not None:
+            assert expected is not None and change.max_age == about(expected.max_age)
+            self.jars[tab.browser], self.drop_at[tab.browser] = change, self.clock() + (change.max_age or 0)
+
+    @step(tab=consumes(tabs))
+    def fail(self, tab: Tab) -> None:
+        self.managers[tab.browser].abort(tab.visit)
+
+    @step(after=PAUSES, browser=CLIENTS)
+    def read(self, after: int, browser: int) -> None:
+        self.advance(after)
+        self.finish(self.begin(browser))
+
+    @step(browser=CLIENTS, change=CHANGES)
+    def write(self, browser: int, change: Change) -> None:
+        tab = self.begin(browser)
+        self.change(tab, change)
+        self.finish(tab)
+
+    # -- cookies -----------------------------------------------------------------------------------------------------
+
+    @step(browser=CLIENTS)
+    def plant_the_cookie_of_the_other(self, browser: int) -> None:
+        self.jars[browser], self.drop_at[browser] = self.jars[1 - browser], math.inf
+
+    @step(browser=CLIENTS, cookie=st.sampled_from(["made-up-by-somebody", "../cookie001", "cookie999", "*del*"]))
+    def make_up_a_cookie(self, browser: int, cookie: str) -> None:
+        self.jars[browser], self.drop_at[browser] = CookieChange(cookie), math.inf
+
+    # -- time --------------------------------------------------------------------------------------------------------
+
+    @step(seconds=STEPS)
+    def advance(self, seconds: int) -> None:
+        self.clock.advance(seconds)
+
+    @step(after=PAUSES, minutes=st.sampled_from([None, 1, 3]))
+    def sweep(self, after: int, minutes: int | None) -> None:
+        self.advance(after)
+        assert swept(self.managers[0].store, minutes) == self.policy.model.sweep(minutes and minutes * 60)
+
+    # -- what holds at any time --------------------------------------------------------------------------------------
+
+    def agree(self, tab: Tab) -> None:
+        session: Any = tab.visit.session
+        assert (session and session.state) == tab.page.state
+
+    def look(self) -> None:
+        """Each cookie that was ever issued, or planted, lets in whom it should."""
+        cookies = {*self.known, *(jar.value for jar in self.jars if jar.value is not None)}
+        for number, cookie in enumerate(sorted(cookies)):
+            manager = self.managers[number % 2]
+            tab = Tab(0, manager.begin(cookie), self.policy.begin(cookie))
+            self.agree(tab)
+            manager.abort(tab.visit)
+
+    def teardown(self) -> None:
+        stored = [session.state for _, session in self.managers[0].store.iter_sessions()]
+        live = [row.state for row in self.policy.model.live().values()]
+        assert sorted(map(repr, stored)) == sorted(map(repr, live))
 
 
-def durus_file(bench: Bench) -> list[Any]:
-    pytest.importorskip("durus", reason="needs Durus: pip install 'session3[durus]'")
-    return [bench.open(f"durus://{bench.folder}/sessions")] * 2  # a file is for one at a time
+# -- the searches ----------------------------------------------------------------------------------------------------
 
 
-def durus_server(bench: Bench) -> list[Any]:
-    pytest.importorskip("durus", reason="needs Durus: pip install 'session3[durus]'")
-    from .durus_server import DurusServer
-
-    url = bench.stack.enter_context(DurusServer()).url
-    return [bench.open(url), bench.open(url)]
-
-
-def redis_server(bench: Bench) -> list[Any]:
-    pytest.importorskip("redis", reason="needs redis-py: pip install 'session3[redis]'")
-    from .redis_server import RedisServer
-
-    # One, since two would measure two distances to the server's clock, some milliseconds apart.
-    return [bench.open(bench.stack.enter_context(RedisServer()).url)] * 2
-
-
-def postgresql(bench: Bench) -> list[Any]:
-    pytest.importorskip("psycopg2", reason="needs psycopg2: pip install 'session3[postgres]'")
-    return on_table(bench, f"{bench.fixture('postgres').url}?table=model", "%s * interval '1 second'")
-
-
-def mysql(bench: Bench) -> list[Any]:
-    pytest.importorskip("pymysql", reason="needs PyMySQL: pip install 'session3[mysql]'")
-    return on_table(bench, f"{bench.fixture('mariadb').url}?table=model", "INTERVAL %s SECOND")
-
-
-def on_table(bench: Bench, url: str, aged: str) -> list[Any]:
-    stores = [bench.open(url) for _ in range(2)]
-    stores[0].setup(overwrite=True)
-    bench.stack.callback(stores[0]._change, "DROP TABLE model", ())
-    bench.age_table(stores[0], aged)
-    return stores
-
-
-#: With how many examples: those that ask a server are slower.
-STORES: dict[str, tuple[Callable[[Bench], list[Any]], int]] = {
-    "memory": (memory, 500),
-    "directory": (on_files("directory"), 100),
-    "shelve": (on_files("shelve"), 100),
-    "sqlite": (on_files("sqlite"), 100),
-    "sqlite, signed, ids hashed": (on_files("sqlite", secret_key=SECRET, hash_ids=True), 100),
-    "durus file": (durus_file, 100),
-    "durus server": (durus_server, 25),
-    "redis": (redis_server, 25),
-    "postgresql": (postgresql, 25),
-    "mysql": (mysql, 25),
-}
+#: On which stores browsers are let in, and with how many examples: what the manager asks of them is the same.
+BROWSED = {"memory": 400, "sqlite, signed, ids hashed": 60, "redis": 20, "postgresql": 20}
 
 
 @pytest.fixture
@@ -421,3 +519,9 @@ def test_a_store_does_what_the_model_does(bench: Bench, clock: ServerClock, name
     open_both, examples = STORES[name]
     stores = open_both(bench)
     search(lambda: StoreMachine(stores, clock), examples)
+
+
+@pytest.mark.parametrize(("name", "examples"), BROWSED.items())
+def test_a_manager_does_what_its_policy_says(bench: Bench, clock: ServerClock, name: str, examples: int) -> None:
+    stores = STORES[name][0](bench)
+    search(lambda: BrowserMachine(stores, clock), examples)
