@@ -109,10 +109,6 @@ class Model:
         row = self.rows.get(id)
         return row is not None and row.forward == "" and not self._is_over(row)
 
-    def has_row(self, id: str) -> bool:
-        """Tell whether there is a session, though it may have expired."""
-        return id in self.rows and self.rows[id].forward is None
-
     def is_forward(self, id: str) -> bool:
         return self.is_taken(id) and bool(self.rows[id].forward)
 

@@ -78,8 +78,6 @@ class Policy:
             self.model.move(copy, self.new_id, page.grace)
         else:
             self.model.save(copy)
-            if not self.model.has_row(copy.id):
-                return None  # deleted or moved while we read it: the browser may hold a newer cookie
         return self._cookie(page, copy)
 
     def _cookie(self, page: Page, copy: Copy) -> CookieChange | None:

@@ -436,6 +436,18 @@ class BrowserMachine(RuleBasedStateMachine):
         self.change(tab, change)
         self.finish(tab)
 
+    @step(browser=CLIENTS, user=USERS)
+    def log_in_at_once(self, browser: int, user: str | None) -> None:
+        tab = self.begin(browser)
+        self.log_in(tab, user)
+        self.finish(tab)
+
+    @step(browser=CLIENTS, grace=GRACES)
+    def renew_at_once(self, browser: int, grace: float) -> None:
+        tab = self.begin(browser)
+        self.renew(tab, grace)
+        self.finish(tab)
+
     # -- cookies -----------------------------------------------------------------------------------------------------
 
     @step(browser=CLIENTS)
@@ -482,7 +494,7 @@ class BrowserMachine(RuleBasedStateMachine):
 
 
 #: On which stores browsers are let in, and with how many examples: what the manager asks of them is the same.
-BROWSED = {"memory": 400, "sqlite, signed, ids hashed": 60, "redis": 20, "postgresql": 20}
+BROWSED = {"memory": 300, "sqlite, signed, ids hashed": 50, "redis": 15, "postgresql": 15}
 
 
 @pytest.fixture
