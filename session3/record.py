@@ -9,7 +9,7 @@ from typing import NamedTuple
 TOMBSTONE_SECONDS = 60.0
 
 _MAX_USER_KEY = 200  # characters; a longer one is hashed
-_MAX_WRITES = 2**16  # more than any request can miss while it runs
+_MAX_GROWTH = 2**16 * 2**30  # of a revision while a request runs: more writes than any can miss, at full step
 
 
 class Record(NamedTuple):
@@ -46,6 +46,14 @@ class Record(NamedTuple):
     def is_session(self, now: float) -> bool:
         return self.forward is None and not self.is_expired(now)
 
+    def revision_over(self, now: float) -> int:
+        """Return the revision of a new session under the key of this record.
+
+        To requests in flight it is one more change of a live session, which they merge with. Over what is none any
+        more it is another session, and theirs was deleted: its revision is too far above to follow theirs.
+        """
+        return next_revision(self.revision if self.is_session(now) else self.revision + _MAX_GROWTH)
+
 
 def first_revision() -> int:
     """Return where a key's revisions start: at random, so that a key that comes back never meets an old revision."""
@@ -67,7 +75,7 @@ def is_later_revision(revision: int, before: int) -> bool:
     Revisions start at random and grow in small steps: one that is lower, or far above, belongs to a key that was
     deleted and came back, and is another session's.
     """
-    return before < revision < before + _MAX_WRITES * 2**30
+    return before < revision < before + _MAX_GROWTH
 
 
 def pack_expires(expires: float | None) -> float:

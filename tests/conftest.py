@@ -1,11 +1,16 @@
 """Fixtures of all tests."""
 
+import os
 import time
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import pytest
 
+from .mariadb_server import MARIADBD, MariaDBServer
+from .postgres_server import INITDB, PostgresServer
 from .sessions import Clock
 
 VERBS = ("read", "insert", "replace", "remove", "touch", "scan", "sweep", "clear")
@@ -36,3 +41,41 @@ def count_verbs(monkeypatch: pytest.MonkeyPatch) -> Any:
         return counts
 
     return start
+
+
+# -- private servers; each runs as long as the tests do ---------------------------------------------------------------
+
+
+class GivenServer:
+    """A server that somebody else runs, named in the environment."""
+
+    def __init__(self, url: str, database: str) -> None:
+        parts = urlsplit(url)
+        self.url = url
+        self.port = parts.port
+        self.settings = {
+            "host": parts.hostname, "port": parts.port, "user": unquote(parts.username or ""),
+            "password": unquote(parts.password or ""), database: parts.path.strip("/"),
+        }  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Any]:
+    if url := os.environ.get("SESSION3_TEST_POSTGRES_URL"):
+        yield GivenServer(url, "dbname")
+        return
+    if INITDB is None:
+        pytest.skip("needs PostgreSQL: apt-get install postgresql (or name one: SESSION3_TEST_POSTGRES_URL)")
+    with PostgresServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def mariadb() -> Iterator[Any]:
+    if url := os.environ.get("SESSION3_TEST_MYSQL_URL"):
+        yield GivenServer(url, "database")
+        return
+    if MARIADBD is None:
+        pytest.skip("needs MariaDB: apt-get install mariadb-server (or name one: SESSION3_TEST_MYSQL_URL)")
+    with MariaDBServer() as server:
+        yield server

@@ -376,17 +376,25 @@ class RecordContract(StoreContract):
             store.save_session(late)
         assert not store.has_session(session.id)
 
-    def test_a_late_save_does_not_reach_a_session_that_came_back(self, store: Any) -> None:
-        session = stored(store)
+    @pytest.mark.parametrize("verb", ["save_session", "create_session"])
+    @pytest.mark.parametrize("end", ["deleted", "expired", "moved"])
+    def test_a_late_save_does_not_reach_a_session_that_came_back(
+        self, store: Any, clock: Clock, end: str, verb: str
+    ) -> None:
+        session = stored(store, _expires=clock() + 1000)
         late = store.load_session(session.id)
-        store.delete_session(session.id)
-        fresh = DictSession(session.id)
+        if end == "deleted":
+            store.delete_session(session.id)
+        elif end == "moved":
+            store.move_session(store.load_session(session.id), new_id())
+        clock.advance(2000)
+        fresh = DictSession(late.id)
         fresh["secret"] = 1
-        store.save_session(fresh)
+        getattr(store, verb)(fresh)
         late["n"] = 1
         with pytest.raises(SessionDeleted):
             store.save_session(late)
-        assert dict(store.load_session(session.id)) == {"secret": 1}
+        assert dict(store.load_session(late.id)) == {"secret": 1}
 
     def test_discard_gives_way_to_a_change(self, store: Any) -> None:
         session = stored(store)

@@ -64,7 +64,7 @@ class RecordStore(SessionRecords, SessionStore):
             if current is None:
                 return False
             if current.revision != record.revision:  # else it is our own write, and only the reply to it was lost
-                record = record._replace(revision=next_revision(current.revision))
+                record = record._replace(revision=current.revision_over(self.clock()))
                 if not current.is_expired(self.clock()) or not self.replace(key, record, current.revision):
                     return False
         self._remember(session, session.id, key, payload, record)
@@ -170,6 +170,7 @@ class RecordStore(SessionRecords, SessionStore):
                     return record  # another request logged in first, under an id of its own; this login stands too
                 raise
             if grace is not None and snapshot.key != old_key:
+                session._set_id_time(self.codec.load(snapshot.payload)._id_time)
                 return None
             if grace is None:
                 # Who planted the old id may be making tokens in it at this moment.

@@ -178,7 +178,7 @@ class SessionRecords(RecordVerbs):
                 continue
             if current.revision == record.revision:
                 break  # our own write: only the reply to it was lost
-            record = record._replace(revision=next_revision(current.revision))
+            record = record._replace(revision=current.revision_over(self.clock()))
             if self.replace(key, record, current.revision):
                 break
         else:

@@ -9,7 +9,6 @@ import pytest
 pytest.register_assert_rewrite("tests.backends.conformance", "tests.backends.stored", "tests.backends.own")
 
 from ..sessions import Clock  # noqa: E402 - the suite may be imported only now
-from ..stores.conftest import mariadb, postgres  # noqa: E402, F401 - servers for these tests, too
 from .driven import Driver  # noqa: E402
 
 
