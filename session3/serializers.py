@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
+from .errors import ConfigurationError
 from .seals import EncryptionSeal, Seal, SignatureSeal
 from .secretkeys import Secret
 from .tokens import TokenSigner
@@ -76,6 +77,8 @@ class SealedSerializer:
     """
 
     def __init__(self, inner: Serializer) -> None:
+        if isinstance(inner, SealedSerializer):
+            raise ConfigurationError("one seal is enough: encryption authenticates, too")
         self.inner = inner
         self.keeps_classes = inner.keeps_classes
 

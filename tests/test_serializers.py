@@ -67,6 +67,10 @@ class TestSealed:
         assert "damaged" in caplog.text
         assert store.load_session("session1")["n"] == 1
 
+    def test_one_is_enough(self, make: Any) -> None:
+        with pytest.raises(ConfigurationError, match="one seal"):
+            SignedSerializer(make(JSONSerializer(), SECRET), OTHER)
+
     def test_in_a_store_no_other_seal_stands_beside_it(self, make: Any) -> None:
         for option in ("secret_key", "encryption_key"):
             with pytest.raises(ConfigurationError, match="already"):
