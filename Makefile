@@ -36,11 +36,13 @@ faults:  ## Kill, fill, flip, race: the long form of the fault tests, as a table
 bench:  ## Measure the stores beside their bare drivers, into docs/benchmarks.md
 	$(BOOTSTRAP) packages $(TEST_PACKAGES)
 	$(BOOTSTRAP) venv dev
+	$(BOOTSTRAP) venv bench
 	@$(BIN)/python -m benchmarks --markdown docs/benchmarks.md
 
 bench-quick:  ## The same with fewer rounds, on the terminal only
 	$(BOOTSTRAP) packages $(TEST_PACKAGES)
 	$(BOOTSTRAP) venv dev
+	$(BOOTSTRAP) venv bench
 	@$(BIN)/python -m benchmarks --quick
 
 check:  ## Lint, formatting, types

@@ -68,6 +68,8 @@ class SessionCodec:
         """
         if payload == before:
             return True
+        if getattr(self.serializer, "is_deterministic", False):
+            return False
         value = self.serializer.loads(before)
         return not isinstance(value, Session) and payload == self.dump(self._build(value))
 

@@ -57,6 +57,8 @@ class JSONSerializer:
     """
 
     keeps_classes = False
+    #: What is equal is written in the same bytes, so that other bytes are a change, without a second look.
+    is_deterministic = True
 
     def __init__(self) -> None:
         from . import richjson  # json, decimal, uuid and zoneinfo take a while to import

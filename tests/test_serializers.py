@@ -107,6 +107,17 @@ class TestSigned:
 
 
 class TestJSONInAStore:
+    def test_an_unchanged_session_is_not_written(self, clock: Clock, count_verbs: Any) -> None:
+        store = VolatileSessionStore(serializer=JSONSerializer(), clock=clock)
+        stored(store, words={"a", "b", "c"}, n=1, nested={1: (2, {3})})
+        counts = count_verbs(store)
+        session = store.load_session("session1")
+        store.save_session(session)
+        assert counts == {"read": 1}
+        session["nested"][1][1].add(4)
+        store.save_session(session)
+        assert counts == {"read": 1, "replace": 1}
+
     def test_a_session_is_revived_as_the_class_of_the_store(self, clock: Clock) -> None:
         store = VolatileSessionStore(serializer=JSONSerializer(), session_class=Counted, clock=clock)
         stored(store, n={1, 2})
