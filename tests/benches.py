@@ -82,14 +82,14 @@ def on_table(bench: Bench, url: str, aged: str) -> list[Any]:
 
 #: With how many examples: those that ask a server are slower.
 STORES: dict[str, tuple[Callable[[Bench], list[Any]], int]] = {
-    "memory": (memory, 600),
-    "directory": (on_files("directory"), 120),
-    "shelve": (on_files("shelve"), 120),
-    "sqlite": (on_files("sqlite"), 120),
-    "sqlite, signed, ids hashed": (on_files("sqlite", secret_key=SECRET, hash_ids=True), 120),
-    "durus file": (durus_file, 120),
-    "durus server": (durus_server, 30),
-    "redis": (redis_server, 30),
-    "postgresql": (postgresql, 30),
-    "mysql": (mysql, 30),
+    "memory": (memory, 500),
+    "directory": (on_files("directory"), 100),
+    "shelve": (on_files("shelve"), 100),
+    "sqlite": (on_files("sqlite"), 100),
+    "sqlite, signed, ids hashed": (on_files("sqlite", secret_key=SECRET, hash_ids=True), 100),
+    "durus file": (durus_file, 100),
+    "durus server": (durus_server, 20),
+    "redis": (redis_server, 20),
+    "postgresql": (postgresql, 20),
+    "mysql": (mysql, 20),
 }

@@ -96,6 +96,7 @@ class Change:
 CHANGES = st.builds(Change, st.sampled_from(["set", "delete", "append", "note"]), st.sampled_from("abc"), VALUES)
 End = Change | str
 ENDS = st.one_of(CHANGES, st.just("read"), st.sampled_from(["log in", "renew", "log out", "discard"]))
+VISITS = st.one_of(CHANGES, st.just("read"), st.sampled_from(["log in", "renew", "log out", "empty"]))
 
 
 class Request:
@@ -465,6 +466,29 @@ class BrowserMachine(RuleBasedStateMachine):
         self.renew(tab, grace)
         self.finish(tab)
 
+    @step(browser=CLIENTS, pause=PAUSES, ends=st.tuples(VISITS, VISITS))
+    def overlap(self, browser: int, pause: int, ends: tuple[End, End]) -> None:
+        """Two requests of one page, after a pause."""
+        self.advance(pause)
+        tabs = [self.begin(browser) for _ in ends]
+        for tab, how in zip(tabs, ends, strict=True):
+            self.act(tab, how)
+            self.finish(tab)
+
+    def act(self, tab: Tab, how: End) -> None:
+        if isinstance(how, Change):
+            self.change(tab, how)
+        elif how == "log in":
+            self.log_in(tab, "alice")
+        elif how == "renew":
+            self.renew(tab, 20)
+        elif how == "log out":
+            self.log_out(tab)
+        elif how == "empty":
+            states: list[Any] = [tab.visit.session, tab.page.state]
+            for state in (state for state in states if state is not None):
+                state.user, state.note, state.data = None, 0, {}
+
     # -- cookies -----------------------------------------------------------------------------------------------------
 
     @step(browser=CLIENTS)
@@ -490,7 +514,7 @@ class BrowserMachine(RuleBasedStateMachine):
 
     def agree(self, tab: Tab) -> None:
         session: Any = tab.visit.session
-        assert (session and session.state) == tab.page.state
+        assert (None if session is None else session.state) == tab.page.state
 
     def look(self) -> None:
         """Each cookie that was ever issued, or planted, lets in whom it should."""
