@@ -380,6 +380,7 @@ class BrowserMachine(RuleBasedStateMachine):
         self.managers = [Numbered(store, Noted, idle_timeout=IDLE, absolute_timeout=ABSOLUTE) for store in stores]
         self.clock, self.policy = clock, Policy(Model(clock))
         self.jars: list[CookieChange] = [REVOKE, REVOKE]
+        self.before = [REVOKE, REVOKE]
         self.drop_at = [0.0, 0.0]
         self.known: list[str] = []
         _revisions.seed(1)
@@ -390,7 +391,13 @@ class BrowserMachine(RuleBasedStateMachine):
     @step(target=tabs, browser=CLIENTS)
     def begin(self, browser: int) -> Tab:
         is_dropped = self.clock() >= self.drop_at[browser]
-        cookie = None if is_dropped else self.jars[browser].value
+        return self.begin_with(browser, None if is_dropped else self.jars[browser].value)
+
+    @step(target=tabs, browser=CLIENTS)
+    def begin_before_the_last_cookie_came(self, browser: int) -> Tab:
+        return self.begin_with(browser, self.before[browser].value)
+
+    def begin_with(self, browser: int, cookie: str | None) -> Tab:
         tab = Tab(browser, self.managers[browser].begin(cookie), self.policy.begin(cookie))
         self.agree(tab)
         return tab
@@ -437,7 +444,8 @@ class BrowserMachine(RuleBasedStateMachine):
         assert (change and change.value) == (expected and expected.value)
         if change is not None:
             assert expected is not None and change.max_age == about(expected.max_age)
-            self.jars[tab.browser], self.drop_at[tab.browser] = change, self.clock() + (change.max_age or 0)
+            self.before[tab.browser], self.jars[tab.browser] = self.jars[tab.browser], change
+            self.drop_at[tab.browser] = self.clock() + (change.max_age or 0)
 
     @step(tab=consumes(tabs))
     def fail(self, tab: Tab) -> None:
