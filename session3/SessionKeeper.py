@@ -70,7 +70,19 @@ class SessionKeeper(QuixoteHooks):
             self._renew(visit, session)
         else:
             self._save(visit, session)
+            if self._has_gone_on(visit, session):
+                return None
         return self._cookie_for(visit, session)
+
+    def _has_gone_on(self, visit: Visit, session: Session) -> bool:
+        """Tell whether a session that was found by the old id of a renewal has moved on, or was deleted, meanwhile.
+
+        A request that only read it is not told by its save, and the browser may hold a newer cookie.
+        """
+        if session is not visit.loaded or session.id in (None, visit.cookie_value):
+            return False
+        now = self.store.load_session(session.id)
+        return now is None or now.id != session.id
 
     def _save(self, visit: Visit, session: Session) -> None:
         # A store of three methods can't tell a late save from a new session: ask it before.

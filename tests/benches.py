@@ -82,12 +82,12 @@ def on_table(bench: Bench, url: str, aged: str) -> list[Any]:
 
 #: With how many examples: those that ask a server are slower.
 STORES: dict[str, tuple[Callable[[Bench], list[Any]], int]] = {
-    "memory": (memory, 400),
-    "directory": (on_files("directory"), 80),
-    "shelve": (on_files("shelve"), 80),
-    "sqlite": (on_files("sqlite"), 80),
-    "sqlite, signed, ids hashed": (on_files("sqlite", secret_key=SECRET, hash_ids=True), 80),
-    "durus file": (durus_file, 80),
+    "memory": (memory, 500),
+    "directory": (on_files("directory"), 100),
+    "shelve": (on_files("shelve"), 100),
+    "sqlite": (on_files("sqlite"), 100),
+    "sqlite, signed, ids hashed": (on_files("sqlite", secret_key=SECRET, hash_ids=True), 100),
+    "durus file": (durus_file, 100),
     "durus server": (durus_server, 20),
     "redis": (redis_server, 20),
     "postgresql": (postgresql, 20),

@@ -78,6 +78,8 @@ class Policy:
             self.model.move(copy, self.new_id, page.grace)
         else:
             self.model.save(copy)
+            if copy.id != page.cookie and copy.id not in self.model.live():
+                return None  # moved or deleted while we read it: the browser may hold a newer cookie
         return self._cookie(page, copy)
 
     def _cookie(self, page: Page, copy: Copy) -> CookieChange | None:

@@ -316,6 +316,25 @@ class TestRotation:
         assert loaded.has_form_token(fresh) and not loaded.has_form_token(known[0])
         assert loaded.get_csrf_token() != known[1]
 
+    @pytest.mark.parametrize("end", ["log in", "log out", "renew"])
+    def test_a_late_reader_with_a_renewed_id_does_not_take_a_newer_cookie_away(
+        self, manager: SessionManager, end: str
+    ) -> None:
+        old = logged_in(manager, user=None, n=1)
+        visit, _ = begin(manager, old)
+        visit.cycle_session(grace=10)
+        cookie = manager.finish(visit).value  # type: ignore[union-attr]
+        late, _ = begin(manager, old)
+        visit, session = begin(manager, cookie)
+        if end == "log in":
+            session.user = "alice"
+        elif end == "log out":
+            visit.end_session()
+        else:
+            visit.cycle_session(grace=10)
+        assert manager.finish(visit) is not None
+        assert manager.finish(late) is None
+
     def test_a_renewal_keeps_parallel_requests_going(self, manager: SessionManager, clock: Clock) -> None:
         old = logged_in(manager, n=1)
         renewal, _ = begin(manager, old)
