@@ -71,8 +71,9 @@ def own_deadline(kept: object, since: float) -> float | None:
 
 def moment(seconds: float) -> datetime:
     """Return seconds since the epoch as a datetime in UTC."""
-    # Rounded down: a moment that is to be now must not lie a millionth ahead.
-    return _EPOCH + timedelta(microseconds=math.floor(seconds * 1e6))
+    # Rounded down, exactly: a moment that is to be now must not lie a millionth ahead.
+    numerator, denominator = seconds.as_integer_ratio()
+    return _EPOCH + timedelta(microseconds=numerator * 10**6 // denominator)
 
 
 def utc(moment: datetime) -> datetime:

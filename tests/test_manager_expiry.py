@@ -1,5 +1,6 @@
 """A session's own expiry under the manager: `set_expiry` goes before the timeouts."""
 
+import random
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 
 from session3.cookies import REVOKE, CookieChange
 from session3.DictSession import DictSession
+from session3.expiry import own_deadline, to_keep
 from session3.SessionManager import SessionManager
 from session3.store.SignedCookieSessionStore import SignedCookieSessionStore
 from session3.store.VolatileSessionStore import VolatileSessionStore
@@ -121,6 +123,14 @@ def test_what_is_past_expires_at_once(manager: SessionManager, store: Store, exp
     assert changed(manager, cookie, expiry) is REVOKE
     if not store.is_in_cookie:
         assert not is_live(manager, cookie)
+
+
+def test_now_is_never_a_millionth_ahead() -> None:
+    choose = random.Random(7)
+    for _ in range(10_000):
+        now = choose.uniform(1.7e9, 1.9e9)
+        deadline = own_deadline(to_keep(timedelta(0), now), now)
+        assert deadline is not None and now - 1.1e-6 <= deadline <= now
 
 
 @pytest.mark.parametrize("garbage", ["tomorrow", "", object, float("nan"), float("inf"), [1]])
