@@ -120,7 +120,7 @@ KINDS = [
     Kind("Directory", _at_url, "directory"),
     Kind("Shelve", _at_url, "shelve"),
     *[
-        Kind(f"Shelve, was {flavour}", _converted_shelf, flavour)
+        Kind(f"Shelve from {flavour}", _converted_shelf, flavour)
         for flavour, needed in (("dbm.gnu", "_gdbm"), ("dbm.ndbm", "_dbm"), ("dbm.sqlite3", "dbm.sqlite3"))
         if _has(needed)
     ],
