@@ -52,8 +52,15 @@ class DictSession(Session, SessionItems):
     def is_empty(self) -> bool:
         return not self.id and not self.data
 
+    def _differs_from_fresh(self) -> bool:
+        # Asked in each request: a fresh one need not be made where its class gives it no items.
+        if self.data and type(self).__init__ is DictSession.__init__:
+            return True
+        return super()._differs_from_fresh()
+
     def _own_deadline(self, since: float) -> float | None:
-        return expiry.own_deadline(self.data.get(expiry.ITEM), since)
+        kept = self.data.get(expiry.ITEM)
+        return None if kept is None else expiry.own_deadline(kept, since)
 
     def _ends_with_browser(self) -> bool:
         return bool(self.data.get(expiry.ITEM) == 0)

@@ -12,6 +12,7 @@ Whatever is in the instance's `__dict__` is kept, and compared at the end of a r
 seen. A session belongs to one request at a time; sharing among threads and processes happens in the store.
 """
 
+import functools
 import sys
 import time
 from collections.abc import Callable
@@ -71,8 +72,13 @@ class Session(SessionTokens):
         self.__dict__.update(state)
         self.__dict__.setdefault("_form_tokens", [])
 
+    @classmethod
+    @functools.cache
+    def _not_kept(cls) -> frozenset[str]:
+        return frozenset((*cls.OUTSIDE_STATE, *cls.TRANSIENT))
+
     def _kept(self) -> dict[str, Any]:
-        outside = {*self.OUTSIDE_STATE, *self.TRANSIENT}
+        outside = self._not_kept()
         return {name: value for name, value in self.__dict__.items() if name not in outside}
 
     # -- what is kept ------------------------------------------------------------------------------------------------

@@ -86,7 +86,7 @@ class SessionCodec:
         state = session.__getstate__()
         if not isinstance(state, dict):
             raise SerializationError(f"{type(session).__name__}.__getstate__ must return a dict of attributes")
-        outside = {*session.OUTSIDE_STATE, *session.TRANSIENT}
+        outside = session._not_kept()
         return {name: value for name, value in state.items() if name not in outside}
 
     def _explain(self, session: Session, state: dict[str, Any], error: Exception) -> str:
