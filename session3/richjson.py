@@ -143,6 +143,13 @@ def _a_text(content: Any) -> str:
     return content
 
 
+def _read_bytes(text: str) -> bytes:
+    data = base64.b64decode(text, validate=True)
+    if base64.b64encode(data).decode("ascii") != text:
+        raise ValueError("base64 is spelled in another way")
+    return data
+
+
 def _read_moment(kind: Any) -> Callable[[Any], Any]:
     def read(content: Any) -> Any:
         if type(content) is str:
@@ -165,7 +172,7 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "!tuple": lambda content: tuple(_a_list(content)),
     "!set": lambda content: set(_a_list(content)),
     "!frozenset": lambda content: frozenset(_a_list(content)),
-    "!bytes": lambda content: base64.b64decode(_a_text(content), validate=True),
+    "!bytes": lambda content: _read_bytes(_a_text(content)),
     "!datetime": _read_moment(datetime),
     "!date": lambda content: date.fromisoformat(content),
     "!time": _read_moment(time),

@@ -8,10 +8,15 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import pytest
+from hypothesis import settings
 
 from .mariadb_server import MARIADBD, MariaDBServer
 from .postgres_server import INITDB, PostgresServer
 from .sessions import Clock
+
+# The same examples in each run, so that one that fails tells of the change and not of the dice; however slow the machine.
+settings.register_profile("session3", derandomize=True, deadline=None)
+settings.load_profile("session3")
 
 VERBS = ("read", "insert", "replace", "remove", "touch", "scan", "sweep", "clear")
 
