@@ -14,7 +14,7 @@ from .mariadb_server import MARIADBD, MariaDBServer
 from .postgres_server import INITDB, PostgresServer
 from .sessions import Clock
 
-# The same examples in each run, so that one that fails tells of the change and not of the dice; however slow the machine.
+# The same examples in each run, so that one that fails tells of the change, not of the dice; on slow machines, too.
 settings.register_profile("session3", derandomize=True, deadline=None)
 settings.load_profile("session3")
 
