@@ -52,6 +52,9 @@ class DictSession(Session, SessionItems):
     def is_empty(self) -> bool:
         return not self.id and not self.data
 
+    def _says_changed(self) -> bool:
+        return self.modified
+
     def _differs_from_fresh(self) -> bool:
         # Asked in each request: a fresh one need not be made where its class gives it no items.
         if self.data and type(self).__init__ is DictSession.__init__:

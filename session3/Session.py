@@ -78,8 +78,10 @@ class Session(SessionTokens):
         return frozenset((*cls.OUTSIDE_STATE, *cls.TRANSIENT))
 
     def _kept(self) -> dict[str, Any]:
-        outside = self._not_kept()
-        return {name: value for name, value in self.__dict__.items() if name not in outside}
+        kept = self.__dict__.copy()
+        for name in self._not_kept():
+            kept.pop(name, None)
+        return kept
 
     # -- what is kept ------------------------------------------------------------------------------------------------
 
@@ -102,6 +104,10 @@ class Session(SessionTokens):
     def is_dirty(self) -> bool:
         """Return True unless the store knows that saving this session would change nothing."""
         return self._snapshot is None or self._snapshot.store.is_changed(self)
+
+    def _says_changed(self) -> bool:
+        """Tell whether what was done to it says that it changed; False: its payload has to tell."""
+        return False
 
     @classmethod
     def merge(cls: type[S], base: S, mine: S, theirs: S) -> S:

@@ -47,8 +47,9 @@ class SessionKeeper(QuixoteHooks):
         return self._keep(visit, session)
 
     def _is_worth_keeping(self, session: Session) -> bool:
-        own = session._own_deadline(self.store.clock())
-        if own is not None and own <= self.store.clock():
+        now = self.store.clock()
+        own = session._own_deadline(now)
+        if own is not None and own <= now:
             return False  # it says itself that it is over
         answer: Any = self.maintain_session(session)
         # An override written for Quixote's own manager calls the base and returns nothing.
@@ -145,6 +146,8 @@ class SessionKeeper(QuixoteHooks):
         own = session._own_deadline(used)
         if own is not None:
             return own
+        if self.idle_timeout is None and self.absolute_timeout is None:
+            return session._expires
         deadlines = []
         if self.idle_timeout is not None:
             deadlines.append(used + self.idle_timeout)

@@ -4,6 +4,7 @@ import hmac
 import secrets
 
 CSRF_TOKEN_NAME = "csrf_token"  # the form field that Quixote's own sessions look at
+_NONE: frozenset[str] = frozenset()
 
 
 class SessionTokens:
@@ -37,6 +38,8 @@ class SessionTokens:
         self._used_tokens += (token,)
 
     def _tokens(self) -> frozenset[str]:
+        if not self._form_tokens and not self._csrf_token:
+            return _NONE
         return frozenset([*self._form_tokens, *([self._csrf_token] if self._csrf_token else [])])
 
     def _forget_tokens(self, known: frozenset[str]) -> None:

@@ -1,46 +1,47 @@
 """One request's dealings with its session."""
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from typing import Any
 
 from .cookies import CookieChange
 from .Session import Session
 
 
-@dataclass(repr=False, eq=False)
 class Visit:
     """Kept with the request from `SessionManager.begin` to `finish` or `abort`; decisions wait here until then.
 
     `session` is the application's to read, change, replace, or set to None.
     """
 
-    cookie_value: str | None
-    remote_address: str | None
+    # Class-level defaults: one is made in each request, and most requests change few of them.
     session: Session | None = None
-
     #: The session that the store had, as it was found; what the application replaces `session` with is not it.
     loaded: Session | None = None
     user_key: str | int | bytes | None = None
     #: When the browser is to drop the cookie that it has; None: as it closes.
     expires: float | None = None
-    has_own_expiry: bool = False
+    has_own_expiry = False
     tokens: frozenset[str] = frozenset()
 
     #: Sessions that the application ended; deleted when the request has succeeded.
-    ended: list[Session] = field(default_factory=list)
-    cycle: bool = False
+    ended: tuple[Session, ...] = ()
+    cycle = False
     grace: float | None = None
     #: What the application itself asked to be done with the cookie.
     asked: CookieChange | None = None
-    asked_attributes: dict[str, Any] = field(default_factory=dict)
-    is_finished: bool = False
+    asked_attributes: Mapping[str, Any] = {}
+    is_finished = False
     #: The store could not be reached: the session is not the visitor's own, and is not saved.
-    is_anonymous: bool = False
+    is_anonymous = False
+
+    def __init__(self, cookie_value: str | None, remote_address: str | None) -> None:
+        self.cookie_value = cookie_value
+        self.remote_address = remote_address
 
     def end_session(self) -> None:
         """Log out: the session is deleted, and the cookie revoked, when the request succeeds."""
         if self.session is not None:
-            self.ended.append(self.session)
+            self.ended += (self.session,)
             self.session = None
 
     def cycle_session(self, grace: float) -> None:

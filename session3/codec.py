@@ -4,6 +4,7 @@ import re
 import warnings
 from typing import Any
 
+from .ClassReferences import MARK, ClassReferences, check
 from .errors import ConfigurationError, DamagedRecord, NotSerializable, SerializationError
 from .seals import Seal
 from .serializers import SealedSerializer, Serializer
@@ -17,8 +18,8 @@ class UnknownClass(Exception):
 class SessionCodec:
     """Turns sessions into plain payloads and back, and seals payloads for the store.
 
-    A plain payload is the serialized pair (class, state), or the state alone where the serializer keeps no classes;
-    the session is then revived as `session_class`.
+    A plain payload is the serialized state, behind a reference to the class. Where the serializer keeps no classes it
+    is the state alone, and the session is revived as `session_class`.
     """
 
     def __init__(self, serializer: Serializer, session_class: type[Session], seal: Seal | None) -> None:
@@ -29,6 +30,8 @@ class SessionCodec:
             seal, serializer = serializer.make_seal(), serializer.inner
         self.serializer = serializer
         self.session_class = session_class
+        self._classes = ClassReferences(serializer) if serializer.keeps_classes else None
+        self._is_deterministic = getattr(serializer, "is_deterministic", False)
         self._seal = seal
         self._warned: set[type] = set()
 
@@ -40,20 +43,19 @@ class SessionCodec:
 
     def dump(self, session: Session) -> bytes:
         state = self._state_of(session)
-        keeps_classes = self.serializer.keeps_classes
-        if keeps_classes and type(session).__module__ == "__main__":
-            self._warn_of_main(type(session))
         try:
-            return self.serializer.dumps((type(session), state) if keeps_classes else state)
+            if self._classes is None:
+                return self.serializer.dumps(state)
+            if type(session).__module__ == "__main__":
+                self._warn_of_main(type(session))
+            return self._classes.head(type(session)) + self.serializer.dumps(state)
         except Exception as error:  # whatever a __reduce__ raises
             raise SerializationError(self._explain(session, state, error)) from error
 
     def load(self, payload: bytes) -> Session:
         """Revive a session, without what its record knows (id, times). Raises DamagedRecord or UnknownClass."""
         try:
-            value = self.serializer.loads(payload)
-            # A bare session is what session3 3.4.1 stored.
-            return value if isinstance(value, Session) else self._build(value)
+            return self._load(payload)
         except (ImportError, AttributeError) as error:
             raise UnknownClass(str(error)) from error
         except Exception as error:  # garbage can make a decoder raise anything
@@ -63,26 +65,39 @@ class SessionCodec:
         """Tell whether two payloads hold the same state, though their bytes may differ.
 
         A pickle of an unpickled object is not always byte-equal (shared strings; sets under another hash seed), so
-        where the bytes differ the loaded ones are dumped again. A bare session is in an old format: never the same,
-        so that the next save rewrites it.
+        where the bytes differ the loaded ones are dumped again. What is in an older format is never the same, so that
+        the next save rewrites it.
         """
         if payload == before:
             return True
-        if getattr(self.serializer, "is_deterministic", False):
+        if self._is_deterministic or (self._classes is not None and not before.startswith(MARK)):
             return False
-        value = self.serializer.loads(before)
-        return not isinstance(value, Session) and payload == self.dump(self._build(value))
+        return payload == self.dump(self._load(before))
 
-    def _build(self, value: Any) -> Session:
-        session_class, state = value if self.serializer.keeps_classes else (self.session_class, value)
-        if not (isinstance(session_class, type) and issubclass(session_class, Session)):
-            raise TypeError("not a session")
+    def _load(self, payload: bytes) -> Session:
+        session_class = self.session_class
+        if self._classes is not None:
+            if not payload.startswith(MARK):
+                return self._load_old(payload)
+            session_class, payload = self._classes.split(payload)
         session = session_class.__new__(session_class)
+        session.__setstate__(self.serializer.loads(payload))
+        return session
+
+    def _load_old(self, payload: bytes) -> Session:
+        """Revive what session3 3.4.1 stored, a bare session, or 4.0.0a1, a pair of class and state."""
+        value = self.serializer.loads(payload)
+        if isinstance(value, Session):
+            return value
+        session_class, state = value
+        session = check(session_class).__new__(session_class)
         session.__setstate__(state)
         return session
 
     @staticmethod
     def _state_of(session: Session) -> dict[str, Any]:
+        if type(session).__getstate__ is Session.__getstate__:
+            return session._kept()
         state = session.__getstate__()
         if not isinstance(state, dict):
             raise SerializationError(f"{type(session).__name__}.__getstate__ must return a dict of attributes")

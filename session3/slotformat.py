@@ -70,13 +70,10 @@ def look(fd: int) -> View:
     """Look for the newest slot with a valid checksum. Raises NotSlots."""
     data = pread(fd, _FIRST_READ, 0)
     size = _slot_size(data)
-    heads = []
-    for number in (0, 1):
-        offset = _BLOCK + number * size
-        head = data[offset : offset + _SLOT_HEAD.size] or pread(fd, _SLOT_HEAD.size, offset)
-        if len(head) == _SLOT_HEAD.size:
-            heads.append((*_SLOT_HEAD.unpack(head), number))
-    for place, (revision, length, checksum, number) in enumerate(sorted(heads, reverse=True)):
+    heads = [head for number in (0, 1) if (head := _head(fd, data, size, number))]
+    if len(heads) == 2 and heads[0] < heads[1]:
+        heads.reverse()
+    for place, (revision, length, checksum, number) in enumerate(heads):
         start = _BLOCK + number * size + _SLOT_HEAD.size
         body = _body(fd, data, start, length) if length <= size - _SLOT_HEAD.size else b""
         if len(body) == length and _checksum(revision, body) == checksum:
@@ -87,6 +84,15 @@ def look(fd: int) -> View:
             note, is_whole = _note(data, revision)
             return View(size, number, Slot(revision, body, note), is_certain and is_whole)
     return View(size, 1, None, False)
+
+
+def _head(fd: int, data: bytes, size: int, number: int) -> tuple[int, int, int, int] | None:
+    """Return revision, length, checksum and number of a slot; None where the file ends before it."""
+    offset = _BLOCK + number * size
+    head = data[offset : offset + _SLOT_HEAD.size]
+    if not head and len(data) == _FIRST_READ:
+        head = pread(fd, _SLOT_HEAD.size, offset)
+    return (*_SLOT_HEAD.unpack(head), number) if len(head) == _SLOT_HEAD.size else None
 
 
 def _checksum(revision: int, body: bytes) -> int:

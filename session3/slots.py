@@ -17,9 +17,7 @@ True
 b'second'
 """
 
-import contextlib
 import os
-from collections.abc import Iterator
 
 from . import locks
 from .disk import sync_folder
@@ -89,10 +87,13 @@ class SlotFile:
         self.fd = fd
         self.path = path
         self._durable = durable
+        self.slot: Slot | None = None
         self._view: View | None = None
-        with contextlib.suppress(NotSlots):
+        try:
             self._view = look(fd)
-        self.slot = None if self._view is None else self._view.slot
+            self.slot = self._view.slot
+        except NotSlots:
+            pass  # what it is instead is asked with `starts_with`
 
     def overwrite(self, revision: int, body: bytes) -> None:
         """Replace what the file holds; an error or a kill leaves it as it was."""
@@ -119,7 +120,7 @@ class SlotFile:
         temporary = temporary_name(self.path)
         if _bears_name(self.fd, temporary):
             os.unlink(temporary)  # left by a create that was killed before it did this
-        with _opened(temporary, os.O_CREAT) as fd:
+        with _Opened(temporary, os.O_CREAT) as fd:
             assert fd is not None
             try:
                 os.ftruncate(fd, 0)
@@ -132,19 +133,17 @@ class SlotFile:
                 sync_folder(self.path)
 
 
-@contextlib.contextmanager
-def writing(path: str, *, durable: bool = False) -> Iterator[SlotFile | None]:
-    """Open and lock a file for writing; None if there is none.
+def writing(path: str, *, durable: bool = False) -> "_Writing":
+    """Return a context manager that opens and locks a file, as a SlotFile; None if there is none.
 
     `durable`: what was written, replaced or removed survives a power cut; not a note.
     """
-    with _opened(path) as fd:
-        yield None if fd is None else SlotFile(fd, path, durable)
+    return _Writing(path, durable)
 
 
 def sweep_temporary(path: str) -> None:
     """Remove a temporary file that a killed writer left; one that is in use stays."""
-    with _opened(path) as fd:
+    with _Opened(path) as fd:
         if fd is not None:
             os.unlink(path)
 
@@ -155,39 +154,76 @@ def temporary_name(path: str) -> str:
     return os.path.join(folder, TEMPORARY[0] + name + TEMPORARY[1])
 
 
-@contextlib.contextmanager
-def _opened(path: str, flags: int = 0) -> Iterator[int | None]:
-    """Open and lock the file that bears a name now; None if none does."""
-    while True:
-        try:
-            fd = os.open(path, os.O_RDWR | _BINARY | flags, MODE)
-        except FileNotFoundError:
-            if flags:
-                raise  # it would have been created: the folder is missing
-            yield None
-            return
-        try:
-            # Unlocked, not only closed: a child that was forked meanwhile has the descriptor too.
-            with locks.locked(fd):
+# A class, since a generator as a context manager costs several microseconds of the fifteen that a write takes.
+class _Opened:
+    """Open and lock the file that bears a name now; its descriptor, or None if none does."""
+
+    fd: int | None = None
+
+    def __init__(self, path: str, flags: int = 0) -> None:
+        self.path = path
+        self._flags = flags
+
+    def __enter__(self) -> int | None:
+        while True:
+            try:
+                fd = os.open(self.path, os.O_RDWR | _BINARY | self._flags, MODE)
+            except FileNotFoundError:
+                if self._flags:
+                    raise  # it would have been created: the folder is missing
+                return None
+            try:
+                locks.lock(fd)
                 # While we waited the file may have been replaced or removed.
-                if _bears_name(fd, path):
-                    yield fd
-                    return
-        finally:
-            os.close(fd)
+                if _bears_name(fd, self.path):
+                    self.fd = fd
+                    return fd
+                locks.unlock(fd)
+            finally:
+                if self.fd is None:
+                    os.close(fd)
+
+    def __exit__(self, *exception: object) -> None:
+        if self.fd is not None:
+            try:
+                # Unlocked, not only closed: a child that was forked meanwhile has the descriptor too.
+                locks.unlock(self.fd)
+            finally:
+                os.close(self.fd)
+
+
+class _Writing:
+    def __init__(self, path: str, durable: bool) -> None:
+        self._opened = _Opened(path)
+        self._durable = durable
+
+    def __enter__(self) -> SlotFile | None:
+        fd = self._opened.__enter__()
+        if fd is None:
+            return None
+        try:
+            return SlotFile(fd, self._opened.path, self._durable)
+        except BaseException:
+            self.__exit__()
+            raise
+
+    def __exit__(self, *exception: object) -> None:
+        self._opened.__exit__()
 
 
 def _bears_name(fd: int, path: str) -> bool:
     try:
-        return os.path.samestat(os.fstat(fd), os.stat(path))
+        there = os.stat(path)
     except FileNotFoundError:
         return False
+    here = os.fstat(fd)
+    return here.st_ino == there.st_ino and here.st_dev == there.st_dev
 
 
 def _create_by_name(path: str, data: bytes, durable: bool) -> bool:
     temporary = temporary_name(path)
     while True:
-        with _opened(temporary, os.O_CREAT) as fd:
+        with _Opened(temporary, os.O_CREAT) as fd:
             assert fd is not None
             try:
                 if os.fstat(fd).st_nlink == 1:

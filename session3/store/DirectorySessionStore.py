@@ -231,13 +231,6 @@ def _unpack(slot: slots.Slot) -> Record:
         accessed, expires = _NOTE.unpack(slot.note)
     user_end = _HEAD.size + user_length
     end = user_end + forward_length
-    return Record(
-        payload=body[end:],
-        revision=slot.revision,
-        created=created,
-        modified=modified,
-        accessed=accessed,
-        expires=unpack_expires(expires),
-        user_key=body[_HEAD.size + 1 : user_end].decode() if user_length else None,
-        forward=body[user_end + 1 : end].decode() if forward_length else None,
-    )
+    user_key = body[_HEAD.size + 1 : user_end].decode() if user_length else None
+    forward = body[user_end + 1 : end].decode() if forward_length else None
+    return Record(body[end:], slot.revision, created, modified, accessed, unpack_expires(expires), user_key, forward)

@@ -12,11 +12,12 @@ from ..record import Record, first_revision, next_revision
 from ..Session import Session
 from ..Snapshot import Snapshot
 from .SessionLock import SessionLock
-from .SessionRecords import MAX_TRIES, Found, SessionRecords, log
+from .SessionRecords import Found, log
 from .SessionStore import SessionStore
+from .SessionWrites import MAX_TRIES, SessionWrites
 
 
-class RecordStore(SessionRecords, SessionStore):
+class RecordStore(SessionWrites, SessionStore):
     """Base of the stores that keep records; SessionRecords tells the keywords that all of them take."""
 
     # -- the contract ------------------------------------------------------------------------------------------------
@@ -34,7 +35,7 @@ class RecordStore(SessionRecords, SessionStore):
         payload = self.codec.dump(session)
         if snapshot is None:
             self._overwrite(session, self._key_to_save(session.id), payload)
-        elif not self.codec.is_same(payload, snapshot.payload):
+        elif not self._is_same(session, payload, snapshot):
             self._swap(session, snapshot, payload)
         elif session._access_time > snapshot.accessed:
             self._touch_session(session)
