@@ -11,13 +11,13 @@ Threads: safe, under one lock. Processes: a connection is never used in a proces
 after it broke, another one is opened, if we were given what opens it; else every further call is a DurusFailure.
 """
 
-import os
 import random
 import threading
 import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from . import forks
 from .durusstorages import close, forget, import_durus, start_pack
 from .errors import ConfigurationError, SessionError
 
@@ -39,11 +39,13 @@ class DurusTransactions:
     def __init__(self, source: Any) -> None:
         import_durus()
         from durus.connection import Connection
+        from durus.error import ConflictError
 
+        self._conflict = ConflictError
         self._opener: Callable[[], Any] | None = None
         self._connection: Any = None
         self._broken: Exception | None = None
-        self._pid = os.getpid()
+        self._forks = forks.count
         self._lock = threading.RLock()
         if isinstance(source, Connection):
             self._adopt(source)
@@ -87,8 +89,6 @@ class DurusTransactions:
 
     def _try(self, work: Callable[[Any, bool], T], again: bool) -> T:
         """Run on one connection; raises _Lost, and lets go of it, if that fails."""
-        from durus.error import ConflictError
-
         connection = self._connection or self._open()
         committing = False
         try:
@@ -100,7 +100,7 @@ class DurusTransactions:
                         committing = True
                         connection.commit()
                     return result
-                except ConflictError:
+                except self._conflict:
                     committing = False
                     time.sleep(random.uniform(0, _LONGEST_WAIT))
         except Exception as error:
@@ -167,17 +167,17 @@ class DurusTransactions:
             close(connection.get_storage())
 
     def _notice_fork(self) -> None:
-        if self._pid == os.getpid():
+        if self._forks == forks.count:
             return
         if self._opener is None:
             raise DurusFailure("its connection was opened before a fork: to write through it would destroy the data")
         with _forking:
-            if self._pid != os.getpid():
+            if self._forks != forks.count:
                 self._lock = threading.RLock()  # a thread that is not here may have held the other one
                 connection, self._connection = self._connection, None
                 if connection is not None:
                     forget(connection)
-                self._pid = os.getpid()
+                self._forks = forks.count
 
 
 class _Lost(Exception):

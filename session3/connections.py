@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
+from . import forks
 from .errors import StoreUnavailable
 
 C = TypeVar("C")
@@ -20,22 +21,18 @@ C = TypeVar("C")
 _open: dict[int, Any] = {}
 _numbers = itertools.count()
 
-#: How many forks lie between the first process and this one: to compare it costs a tenth of asking for the process id.
-_forks = 0
-
-
 class Held(Generic[C]):
     """A connection, with the process that opened it; closed when nobody holds it any more."""
 
     def __init__(self, connection: C, token: object = None) -> None:
         self.connection = connection
         self.token = token
-        self._forks = _forks
+        self._forks = forks.count
         self._number = next(_numbers)
         _open[self._number] = connection
 
     def is_foreign(self) -> bool:
-        return self._forks != _forks
+        return self._forks != forks.count
 
     def close(self) -> None:
         if not self.is_foreign() and _open.pop(self._number, None) is not None:
@@ -101,12 +98,12 @@ class Shared(Generic[C]):
     def __init__(self, connection: C, name: str) -> None:
         self._connection = connection
         self._name = name
-        self._forks = _forks
+        self._forks = forks.count
         self._lock = threading.RLock()
 
     def __enter__(self) -> C:
         # Before the lock: another thread of the parent may have held it at the fork, and nobody is left to release it.
-        if self._forks != _forks:
+        if self._forks != forks.count:
             raise StoreUnavailable(f"{self._name}: a connection can't be used in a forked process")
         self._lock.acquire()
         return self._connection
@@ -121,10 +118,8 @@ class Shared(Generic[C]):
         """The connection belongs to who handed it in."""
 
 
-def _after_fork() -> None:
+def _never_close() -> None:
     """Take a reference for ever to what a child inherited: even as it exits, Python would close them."""
-    global _forks
-    _forks += 1
     if _open:
         import ctypes
 
@@ -133,4 +128,4 @@ def _after_fork() -> None:
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+    os.register_at_fork(after_in_child=_never_close)

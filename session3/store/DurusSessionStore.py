@@ -22,7 +22,7 @@ its server or its disk failed, every call is StoreUnavailable, until the applica
 store. It is opened and closed by the application; session3.durusfiles has functions that do it safely.
 
 Each write adds to the file: call `pack` now and then, at night perhaps. In the root of the database there is
-`session3`, a BTree of PersistentDicts by key, each with a `body` of its own, that only a changed session writes.
+`session3`, a BTree of PersistentDicts by key; each leads to another one, `touched`, for what a touch writes.
 """
 
 import contextlib
@@ -30,6 +30,7 @@ import itertools
 import pickle
 import zlib
 from collections.abc import Iterator
+from operator import itemgetter
 from typing import Any
 
 from ..durusstorages import is_bound_to_thread, is_shared, place
@@ -39,7 +40,7 @@ from .failures import unavailable_on
 from .RecordStore import RecordStore
 
 _NAME = "session3"
-_HEAD = tuple(field for field in Record._fields if field != "payload")
+_fields_of = itemgetter(*Record._fields)
 _PAGE = 100  # records that `scan` holds at once
 _BATCH = 200  # records that a sweep looks at in one transaction
 
@@ -50,7 +51,10 @@ _DAMAGE = (
 
 
 class DurusSessionStore(RecordStore):
-    """Keeps each session as two persistent objects: a head of everything but the payload, and a body."""
+    """Keeps each session as two persistent objects: one for all that a save writes, one for what a touch writes.
+
+    What the latter says is about the revision that it names: a save need not write both.
+    """
 
     def __init__(self, connection: Any, **options: Any) -> None:
         super().__init__(**options)
@@ -97,8 +101,7 @@ class DurusSessionStore(RecordStore):
             found = _tree(root).get(key)
             if found is None or _revision(found) != revision:
                 return again and found is not None and _revision(found) == record.revision
-            found.update(_head(record))
-            found["body"]["payload"] = record.payload
+            found.update(record._asdict())
             return True
 
         return self._transactions.run(work, creates=False)
@@ -110,10 +113,10 @@ class DurusSessionStore(RecordStore):
             found = tree.get(key)
             if found is None:
                 return again  # by us, then, as far as anybody can tell
-            head = _unpack_head(found)
-            if head is not None and head.forward is not None:
+            record = _look(found)
+            if record is not None and record.forward is not None:
                 return False
-            if revision is not None and (head is None or head.revision != revision):
+            if revision is not None and (record is None or record.revision != revision):
                 return False
             del tree[key]
             return True
@@ -124,11 +127,11 @@ class DurusSessionStore(RecordStore):
     def touch(self, key: str, accessed: float, expires: float | None) -> bool:
         def work(root: Any, again: bool) -> bool:
             found = _tree(root).get(key)
-            head = None if found is None else _unpack_head(found)
-            if head is None or head.forward is not None:
+            record = None if found is None else _look(found)
+            if record is None or record.forward is not None:
                 return False
-            touched = head.touched(accessed, expires)
-            found.update({"accessed": touched.accessed, "expires": touched.expires})
+            now = record.touched(accessed, expires)
+            found["touched"].update(revision=now.revision, accessed=now.accessed, expires=now.expires)
             return True
 
         return self._transactions.run(work, creates=False)
@@ -151,12 +154,12 @@ class DurusSessionStore(RecordStore):
 
         def work(root: Any, again: bool) -> tuple[str, int, int]:
             page = _page(root, last, _BATCH)
-            heads = [(key, _unpack_head(found)) for key, found in page]
-            due = {key for key, head in heads if head is None or head.is_due(now, unused_for)}
+            records = [(key, _look(found)) for key, found in page]
+            due = {key for key, record in records if record is None or record.is_due(now, unused_for)}
             tree = _tree(root)
             for key in due:
                 del tree[key]
-            left = sum(key not in due and head is not None and head.is_session(now) for key, head in heads)
+            left = sum(key not in due and record is not None and record.is_session(now) for key, record in records)
             return (page[-1][0] if page else ""), len(due), left
 
         last, deleted, left = "", 0, 0
@@ -181,7 +184,7 @@ class DurusSessionStore(RecordStore):
 
     def _unpack(self, key: str, found: Any) -> Record | None:
         try:
-            return None if found is None else _unpack(found)
+            return None if found is None else _unpack_whole(found)
         except _DAMAGE as error:
             self._report_damage(key, repr(error))
             return None
@@ -208,31 +211,35 @@ def _page(root: Any, last: str, size: int) -> list[tuple[str, Any]]:
     return list(itertools.islice(tree.items_from(last, closed=False), size)) if tree else []
 
 
-def _head(record: Record) -> dict[str, Any]:
-    return {name: getattr(record, name) for name in _HEAD}
-
-
 def _pack(record: Record) -> Any:
     # Durus's own classes, so that its tools can look at a database without this package.
     from durus.persistent_dict import PersistentDict
 
-    return PersistentDict(_head(record), body=PersistentDict(payload=record.payload))
+    return PersistentDict(record._asdict(), touched=PersistentDict())
 
 
 def _unpack(found: Any) -> Record:
-    payload = found["body"]["payload"]
-    if not isinstance(payload, bytes):
+    items = found.data  # asked for once, since Durus looks at each access to an object
+    record, touched = Record._make(_fields_of(items)), items["touched"].data
+    if touched and touched["revision"] == record.revision:
+        return record._replace(accessed=touched["accessed"], expires=touched["expires"])
+    return record
+
+
+def _unpack_whole(found: Any) -> Record:
+    record = _unpack(found)
+    if not isinstance(record.payload, bytes):
         raise TypeError("the payload is not bytes")
-    return Record(payload, **{name: found[name] for name in _HEAD})
+    return record
 
 
-def _unpack_head(found: Any) -> Record | None:
-    """Return the record with an empty payload, whose object is left alone; None if it is damaged."""
+def _look(found: Any) -> Record | None:
+    """Return the record, whatever its payload; None if it is damaged."""
     with contextlib.suppress(*_DAMAGE):
-        return Record(b"", **{name: found[name] for name in _HEAD})
+        return _unpack(found)
     return None
 
 
 def _revision(found: Any) -> int | None:
-    head = _unpack_head(found)
-    return None if head is None else head.revision
+    record = _look(found)
+    return None if record is None else record.revision

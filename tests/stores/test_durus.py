@@ -607,7 +607,7 @@ def test_a_record_that_is_damaged_as_a_whole_is_absent_and_swept(
     store = DurusSessionStore(connection, clock=clock)
     whole = stored(store)
     tree = connection.get_root()["session3"]
-    damaged = [None, 7, "text", {}, PersistentDict(), {**tree[whole.id]}, PersistentDict({**tree[whole.id], "body": 1})]
+    damaged = [None, 7, "text", {}, PersistentDict(), {**tree[whole.id]}, PersistentDict({**tree[whole.id], "payload": 1})]
     damaged[5].pop("created")
     for n, value in enumerate(damaged):
         tree[f"damaged-{n}"] = value
@@ -630,8 +630,8 @@ def test_bytes_that_changed_on_the_disk_are_one_damaged_record(path: Path, clock
     with DurusSessionStore(DurusFile(str(path)), clock=clock) as store:
         whole, hurt = stored(store), stored(store)
         storage = store._transactions.storage
-        body = store._transactions.run(lambda root, again: root["session3"][hurt.id]["body"]._p_oid)
-        at, length = storage.shelf.get_position(body), len(storage.load(body))
+        oid = store._transactions.run(lambda root, again: root["session3"][hurt.id]._p_oid)
+        at, length = storage.shelf.get_position(oid), len(storage.load(oid))
     with path.open("r+b") as file:
         file.seek(at + 8 + 8 + length - 40)
         file.write(b"?" * 40)
