@@ -21,6 +21,7 @@ C = TypeVar("C")
 _open: dict[int, Any] = {}
 _numbers = itertools.count()
 
+
 class Held(Generic[C]):
     """A connection, with the process that opened it; closed when nobody holds it any more."""
 

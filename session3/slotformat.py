@@ -79,8 +79,9 @@ def look(fd: int) -> View:
         if len(body) == length and _checksum(revision, body) == checksum:
             # The newer slot was torn by a kill; or it is being written for the second time since we read this one,
             # and then this one was overwritten in between.
-            head = _SLOT_HEAD.pack(revision, length, checksum)
-            is_certain = place == 0 or pread(fd, _SLOT_HEAD.size, start - _SLOT_HEAD.size) == head
+            is_certain = place == 0 or pread(fd, _SLOT_HEAD.size, start - _SLOT_HEAD.size) == (
+                _SLOT_HEAD.pack(revision, length, checksum)
+            )
             note, is_whole = _note(data, revision)
             return View(size, number, Slot(revision, body, note), is_certain and is_whole)
     return View(size, 1, None, False)

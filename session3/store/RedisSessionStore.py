@@ -20,10 +20,9 @@ Needs Redis 5 or later. setup() has nothing to create.
 
 import math
 import re
-import time
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from .. import ids
 from ..errors import ConfigurationError, DamagedRecord, StoreUnavailable
@@ -31,6 +30,8 @@ from ..record import Record
 from . import redisclients as clients
 from . import redisrecord
 from .RecordStore import RecordStore
+from .RedisConnections import RedisConnections
+from .ServerClock import Guess, ServerClock
 
 T = TypeVar("T")
 
@@ -77,10 +78,7 @@ class RedisSessionStore(RecordStore):
         self._copy: Any = None
         self._prefix = prefix.encode()
         self._failures = clients.failures(client)
-        # The system's clock may be set, and is compared at each call. Another clock is compared at the first call only,
-        # and leads from then on: whoever moves it wants to see the sessions expire.
-        self._leads = self.clock is not time.time
-        self._lead = _Lead(0.0, False)
+        self._server_clock = ServerClock(self.clock)
 
     def __repr__(self) -> str:
         return f"RedisSessionStore({clients.place(self._given)!r}, prefix={self.prefix!r})"
@@ -94,27 +92,30 @@ class RedisSessionStore(RecordStore):
     # -- the verbs ---------------------------------------------------------------------------------------------------
 
     def read(self, key: str) -> Record | None:
-        value, offset = self._ask(redisrecord.READ, key, self._lead)
-        return None if value is None else self._unpack(key, value, offset)
+        value, lead = self._get(key)
+        if value is None:
+            # A script can make a replica say that it is one; and it tells damage from absence.
+            value, lead = self._ask(redisrecord.READ, key, self._server_clock.guess())
+        return None if value is None else self._unpack(key, value, lead)
 
     def insert(self, key: str, record: Record) -> bool:
-        lead = self._lead
-        value = redisrecord.pack(record, lead.seconds)
-        return self._do(redisrecord.INSERT, key, lead, value, self._ttl(record.expires))
+        guess = self._server_clock.guess()
+        value = redisrecord.pack(record, guess.lead)
+        return self._do(redisrecord.INSERT, key, guess, value, self._ttl(record.expires))
 
     def replace(self, key: str, record: Record, revision: int) -> bool:
-        lead = self._lead
-        value, head = redisrecord.pack(record, lead.seconds), redisrecord.head(revision)
-        return self._do(redisrecord.REPLACE, key, lead, value, self._ttl(record.expires), head)
+        guess = self._server_clock.guess()
+        value, head = redisrecord.pack(record, guess.lead), redisrecord.head(revision)
+        return self._do(redisrecord.REPLACE, key, guess, value, self._ttl(record.expires), head)
 
     def remove(self, key: str, revision: int | None = None) -> bool:
         head = b"" if revision is None else redisrecord.head(revision)
-        return self._do(redisrecord.REMOVE, key, self._lead, head, "")
+        return self._do(redisrecord.REMOVE, key, self._server_clock.guess(), head, "")
 
     def touch(self, key: str, accessed: float, expires: float | None) -> bool:
-        lead = self._lead
-        moved = "" if expires is None else repr(expires - lead.seconds)
-        return self._do(redisrecord.TOUCH, key, lead, repr(accessed - lead.seconds), moved, self._ttl(expires))
+        guess = self._server_clock.guess()
+        moved = "" if expires is None else repr(expires - guess.lead)
+        return self._do(redisrecord.TOUCH, key, guess, repr(accessed - guess.lead), moved, self._ttl(expires))
 
     def scan(self) -> Iterator[tuple[str, Record]]:
         for _, key, _, record in self._values():
@@ -174,12 +175,9 @@ class RedisSessionStore(RecordStore):
         except self._failures.all as error:
             raise StoreUnavailable(f"{self!r} can't be used: {error}") from error
 
-    def _now(self, lead: "_Lead") -> str:
-        return "" if lead.is_known else repr(self.clock() - lead.seconds)
-
-    def _ask(self, script: redisrecord.Script, key: str, lead: "_Lead", *arguments: Any) -> tuple[Any, float]:
+    def _ask(self, script: redisrecord.Script, key: str, guess: Guess, *arguments: Any) -> tuple[Any, float]:
         """Run a script; return its result, and by how much our clock is ahead of the server's."""
-        call = 1, self._name(key), self._now(lead), *arguments
+        call = 1, self._name(key), guess.argument, *arguments
 
         def run(client: Any) -> Any:
             try:
@@ -187,20 +185,29 @@ class RedisSessionStore(RecordStore):
             except self._failures.forgot_script:
                 return client.execute_command("EVAL", script.text, *call)
 
-        result, shift = self._talk(run)
-        return result, self._learn(lead, shift)
+        result, shift = redisrecord.answer(self._talk(run))
+        return result, self._server_clock.learn(guess, shift)
 
-    def _do(self, script: redisrecord.Script, key: str, lead: "_Lead", *arguments: Any) -> bool:
-        return bool(self._ask(script, key, lead, *arguments)[0])
+    def _get(self, key: str) -> tuple[bytes | None, float]:
+        """Return the value of a key and, as `_ask` does, how far our clock is ahead; None if a script has to tell.
 
-    def _learn(self, lead: "_Lead", shift: bytes) -> float:
-        if shift or not lead.is_known:
-            lead = self._lead = _Lead(lead.seconds - float(shift or 0), self._leads)
-        return lead.seconds
+        In one round trip, and for half of what a script costs: measured, 24 to 27 µs in place of 57.
+        """
+        client, guess, name = self._client(), self._server_clock.guess(), self._name(key)
+        if not isinstance(client, RedisConnections):
+            return None, 0.0  # a cluster's client sends a pipeline in steps of its own
+        look = (("GET", name),) if guess.server_now is None else (("GET", name), ("TIME",))
+        value, *time = replies = self._talk(lambda client: client.send(*look))
+        if any(reply is None or isinstance(reply, Exception) for reply in replies):
+            return None, 0.0
+        return value, self._server_clock.learn(guess, redisrecord.shift(guess.server_now, *time))
 
-    def _unpack(self, key: str, value: bytes, offset: float) -> Record | None:
+    def _do(self, script: redisrecord.Script, key: str, guess: Guess, *arguments: Any) -> bool:
+        return bool(self._ask(script, key, guess, *arguments)[0])
+
+    def _unpack(self, key: str, value: bytes, lead: float) -> Record | None:
         try:
-            return redisrecord.unpack(value, offset)
+            return redisrecord.unpack(value, lead)
         except DamagedRecord as error:
             self._report_damage(key, error)
             return None
@@ -226,24 +233,17 @@ class RedisSessionStore(RecordStore):
     def _values(self) -> Iterator[tuple[Any, str, bytes, Record | None]]:
         """Yield (server, key, value, record) of all that is stored; the record is None where it is damaged."""
         for node, keys in self._keys():
-            lead = self._lead
-            look = ("EVAL", redisrecord.LOOK.text, 1, self._name(keys[0]), self._now(lead))
+            guess = self._server_clock.guess()
+            look = ("EVAL", redisrecord.LOOK.text, 1, self._name(keys[0]), guess.argument)
             look, *values = self._pipe(node, [look, *(("GET", self._name(key)) for key in keys)])
-            offset = self._learn(lead, look[1])
+            lead = self._server_clock.learn(guess, redisrecord.answer(look)[1])
             for key, value in zip(keys, values, strict=True):
                 if value is not None:
-                    yield node, key, value, self._unpack(key, value, offset)
+                    yield node, key, value, self._unpack(key, value, lead)
 
     def _order(self, node: Any, script: redisrecord.Script, key: str, *arguments: bytes | str | int) -> int:
-        [(result, _)] = self._pipe(node, [("EVAL", script.text, 1, self._name(key), "", *arguments)])
+        [result] = self._pipe(node, [("EVAL", script.text, 1, self._name(key), "", *arguments)])
         return int(result)
 
     def _pipe(self, node: Any, commands: list[tuple[Any, ...]]) -> list[Any]:
         return self._talk(lambda _: clients.send_together(node, commands))
-
-
-class _Lead(NamedTuple):
-    """How far our clock is ahead of the server's, in seconds: known for good, or what it was at the last call."""
-
-    seconds: float
-    is_known: bool

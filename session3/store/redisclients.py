@@ -11,6 +11,7 @@ import copy
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import ConfigurationError, MissingDriver, StoreUnavailable
+from .RedisConnections import RedisConnections
 
 if TYPE_CHECKING:
     import redis
@@ -97,6 +98,8 @@ def place(client: Any) -> str:
 
 def nodes(client: Any) -> list[redis.Redis]:
     """Return a plain client for each server that keeps a part of the keys."""
+    if isinstance(client, RedisConnections):
+        return [driver().Redis(connection_pool=client.connection_pool)]
     if not is_cluster(client):
         return [client]
     return [client.get_redis_connection(node) for node in client.get_primaries()]
@@ -132,6 +135,8 @@ def send_together(node: Any, commands: list[tuple[Any, ...]]) -> list[Any]:
 def limited(client: Any, timeout: float) -> Any:
     """Return a copy of a client that says after `timeout` seconds, at the latest, that its server is gone.
 
+    Of a plain client it is a RedisConnections.
+
     It tries once; a cluster is asked for its new layout and tried once more. The time is divided among the servers
     that may have to be waited for. In a cluster each gets an eighth of it at least: where more than six nodes fall
     silent at once (and do not just refuse) it takes longer.
@@ -139,7 +144,10 @@ def limited(client: Any, timeout: float) -> Any:
     if is_cluster(client):
         return _limited_cluster(client, timeout)
     # A connection that is made waits for its socket, and then for the first reply.
-    return driver().Redis(connection_pool=_limited_pool(client.connection_pool, timeout * 0.45))
+    pool = _limited_pool(client.connection_pool, timeout * 0.45)
+    # Other pools have something to say about who gets a connection, and a provider of passwords about each of them.
+    is_plain = type(pool) is driver().ConnectionPool and not pool.connection_kwargs.get("credential_provider")
+    return RedisConnections(pool, driver().ResponseError) if is_plain else driver().Redis(connection_pool=pool)
 
 
 def _limited_pool(pool: Any, patience: float) -> Any:

@@ -13,10 +13,12 @@ True
 
 import hashlib
 import struct
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from ..errors import DamagedRecord
 from ..record import Record, pack_expires, unpack_expires
+from .ServerClock import MAX_DRIFT
 
 _MAGIC = b"s3r1"
 _HEAD = struct.Struct(">4sQddddHH")
@@ -57,6 +59,18 @@ def unpack(value: bytes, offset: float) -> Record:
     )
 
 
+def shift(now: float | None, time: Sequence[bytes] | None = None) -> float:
+    """Return by how much the server's time, as its command TIME gives it, differs from `now`: as a script says it.
+
+    >>> shift(1000.0, [b"1000", b"400000"]), shift(1000.0, [b"1010", b"500000"]), shift(None)
+    (0.0, 10.5, 0.0)
+    """
+    if now is None or time is None:
+        return 0.0
+    difference = int(time[0]) + int(time[1]) / 1e6 - now
+    return difference if abs(difference) >= MAX_DRIFT else 0.0
+
+
 def head(revision: int) -> bytes:
     """Return how the value of a record with this revision begins."""
     return _MAGIC + revision.to_bytes(8, "big")
@@ -70,6 +84,11 @@ def times(value: bytes) -> bytes:
 # -- scripts ---------------------------------------------------------------------------------------------------------
 
 
+def answer(reply: Any) -> tuple[Any, float]:
+    """Return the result of a script, and by how much the server's time differs from what the caller took it to be."""
+    return (reply[0], float(reply[1])) if isinstance(reply, list) else (reply, 0.0)
+
+
 class Script(NamedTuple):
     """A Lua script, and the SHA-1 under which a server that has seen it knows it."""
 
@@ -77,18 +96,18 @@ class Script(NamedTuple):
     sha: str
 
 
-# ARGV[1] is what the caller takes the server's time to be. Where that is right within half a second it is left at
-# that, so that a record's times don't wander by the length of each round trip; else all its times are shifted by the
-# difference, and the caller is told. An empty one stands: the caller leads (see RedisSessionStore._offset).
+# ARGV[1] is what the caller takes the server's time to be. Where that is right within MAX_DRIFT it is left at that;
+# else all its times are shifted by the difference, and the caller is told, beside the result. An empty one stands.
 _START = """
 local key, shift = KEYS[1], 0
 if ARGV[1] ~= '' then
   local time = redis.call('TIME')
   shift = time[1] + time[2] / 1000000 - ARGV[1]
-  if math.abs(shift) < 0.5 then shift = 0 end
+  if math.abs(shift) < MAX_DRIFT then shift = 0 end
 end
 local function answer(result)
-  return {result, shift == 0 and '' or string.format('%.6f', shift)}
+  if shift == 0 then return result end
+  return {result, string.format('%.6f', shift)}
 end
 local function shifted(value)
   if shift == 0 then return value end
@@ -106,7 +125,7 @@ end
 
 
 def _script(body: str) -> Script:
-    text = _START + body
+    text = _START.replace("MAX_DRIFT", str(MAX_DRIFT)) + body
     return Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
 
 

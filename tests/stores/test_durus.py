@@ -607,7 +607,8 @@ def test_a_record_that_is_damaged_as_a_whole_is_absent_and_swept(
     store = DurusSessionStore(connection, clock=clock)
     whole = stored(store)
     tree = connection.get_root()["session3"]
-    damaged = [None, 7, "text", {}, PersistentDict(), {**tree[whole.id]}, PersistentDict({**tree[whole.id], "payload": 1})]
+    one_more = {**tree[whole.id]}
+    damaged = [None, 7, "text", {}, PersistentDict(), one_more, PersistentDict({**one_more, "payload": 1})]
     damaged[5].pop("created")
     for n, value in enumerate(damaged):
         tree[f"damaged-{n}"] = value
