@@ -89,7 +89,8 @@ class SessionCodec:
         value = self.serializer.loads(payload)
         if isinstance(value, Session):
             return value
-        session_class, state = check(value[0]), value[1]
+        found, state = value
+        session_class = check(found)
         session = session_class.__new__(session_class)
         session.__setstate__(state)
         return session
