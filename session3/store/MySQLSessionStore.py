@@ -29,7 +29,8 @@ class MySQLSessionStore(ServerSQLSessionStore):
     QUOTE = "`"
     NOW = "utc_timestamp(6)"
     TIME_PARAMETER = "utc_timestamp(6) + INTERVAL %s SECOND"
-    TIME_COLUMN = "timestampdiff(MICROSECOND, utc_timestamp(6), {}) * 1e-6"
+    SECONDS = "timestampdiff(MICROSECOND, utc_timestamp(6), {}) / 1000000"
+    MARKED = "concat('=', {})"
     # INSERT IGNORE would cut what is too long, without a word: a key that is taken is told by its error.
     UNLESS_TAKEN = ""
     # A BLOB would be cut at 65,535 bytes where sql_mode is lax.
@@ -39,9 +40,8 @@ class MySQLSessionStore(ServerSQLSessionStore):
         " modified datetime(6) NOT NULL, accessed datetime(6) NOT NULL, expires datetime(6),"
         " user_key varchar(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin,"
         " forward varchar(512) CHARACTER SET ascii COLLATE ascii_bin,"
-        " INDEX (accessed), INDEX (expires), INDEX (user_key)) ENGINE = InnoDB",
+        " INDEX (user_key)) ENGINE = InnoDB",
     )
-    DELETE_BATCH = "DELETE FROM {table} WHERE {due} LIMIT {batch}"
 
     _max_packet = 2**24  # bytes; the server's is asked for with the first connection
 

@@ -10,6 +10,7 @@ from .RecordStore import RecordStore
 TIMES = ("created", "modified", "accessed", "expires")
 COLUMNS = ("payload", "revision", *TIMES, "user_key", "forward")
 _PAGE = 200  # records that `scan` holds at once
+_BATCH = 1000  # rows that a sweep looks at in one transaction: a writer waits a few milliseconds at most
 
 
 class SQLSessionStore(RecordStore):
@@ -20,12 +21,17 @@ class SQLSessionStore(RecordStore):
     #: How a parameter is written, and how one that is a time, given by `_parameter`.
     PARAMETER = "?"
     TIME_PARAMETER = "?"
-    #: How a column that is a time is read, for `_record`.
-    TIME_COLUMN = "{}"
+    #: What is read of a record, for `_record_of`.
+    RECORD = ", ".join(COLUMNS)
     #: The larger of two values, of which none is NULL.
     GREATEST = "max"
     #: The end of an INSERT that does nothing where the key is taken.
     UNLESS_TAKEN = " ON CONFLICT DO NOTHING"
+    #: The column in whose order a sweep goes through the table, and a value before all that it can have.
+    ORDER = "id"
+    START: Any = ""
+    #: DELETE of the rows {among} a batch for which {due}.
+    DELETE = "DELETE FROM {table} WHERE {among} AND {due}"
 
     @abstractmethod
     def _query(self, sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
@@ -41,6 +47,14 @@ class SQLSessionStore(RecordStore):
     def _record_of(self, row: Sequence[Any]) -> Record:
         return Record._make(row)
 
+    @abstractmethod
+    def _due(self, unused_for: float | None) -> tuple[str, Sequence[Any]]:
+        """Return the condition for what a sweep takes (Record.is_due), and its parameters."""
+
+    @abstractmethod
+    def _live(self) -> tuple[str, Sequence[Any]]:
+        """Return the condition for a session that has not expired, and its parameters."""
+
     # -- the statements ----------------------------------------------------------------------------------------------
 
     def __init__(self, table: str, **options: Any) -> None:
@@ -48,9 +62,8 @@ class SQLSessionStore(RecordStore):
         self._table = table
         one, time = self.PARAMETER, self.TIME_PARAMETER
         values = [time if column in TIMES else one for column in COLUMNS]
-        columns = ", ".join(self.TIME_COLUMN.format(column) if column in TIMES else column for column in COLUMNS)
         assignments = ", ".join(f"{column} = {value}" for column, value in zip(COLUMNS, values, strict=True))
-        self._select = f"SELECT {columns} FROM {table} WHERE id = {one}"
+        self._select = f"SELECT {self.RECORD} FROM {table} WHERE id = {one}"
         self._insert = f"INSERT INTO {table} ({', '.join(COLUMNS)}, id) VALUES ({', '.join(values)}, {one})"
         self._insert += self.UNLESS_TAKEN
         self._update = f"UPDATE {table} SET {assignments} WHERE id = {one} AND revision = {one}"
@@ -60,7 +73,7 @@ class SQLSessionStore(RecordStore):
         expiry = f"expires = CASE WHEN accessed <= {time} THEN coalesce({time}, expires) ELSE expires END"
         access = f"accessed = {self.GREATEST}(accessed, {time})"
         self._touch = f"UPDATE {table} SET {expiry}, {access} WHERE id = {one} AND forward IS NULL"
-        self._page = f"SELECT {columns}, id FROM {table} WHERE id > {one} ORDER BY id LIMIT {_PAGE}"
+        self._page = f"SELECT {self.RECORD}, id FROM {table} WHERE id > {one} ORDER BY id LIMIT {_PAGE}"
 
     # -- the verbs ---------------------------------------------------------------------------------------------------
 
@@ -89,3 +102,22 @@ class SQLSessionStore(RecordStore):
             for *columns, key in rows:
                 yield key, self._record_of(columns)
             last = rows[-1][-1]
+
+    def sweep(self, unused_for: float | None) -> tuple[int, int]:
+        # In batches through the whole table, once a night perhaps: an index on times that change with each save would
+        # cost more at each save.
+        order, one = self.ORDER, self.PARAMETER
+        batch = f"SELECT {order} AS n FROM {self._table} WHERE {order} > {one} ORDER BY {order} LIMIT {_BATCH}"
+        due, parameters = self._due(unused_for)
+        among = f"{order} > {one} AND {order} <= {one}"
+        delete = self.DELETE.format(table=self._table, among=among, due=due)
+        deleted, last = 0, self.START
+        while (end := self._first(f"SELECT max(n) FROM ({batch}) AS batch", (last,))) is not None:
+            deleted += self._change(delete, (last, end, *parameters))
+            last = end
+        live, parameters = self._live()
+        return deleted, self._first(f"SELECT count(*) FROM {self._table} WHERE {live}", parameters) or 0
+
+    def _first(self, sql: str, parameters: Sequence[Any]) -> Any:
+        rows = self._query(sql, parameters)
+        return rows[0][0] if rows else None

@@ -30,7 +30,6 @@ from .SQLSessionStore import SQLSessionStore
 
 _BUSY_TIMEOUT = 10.0  # seconds to wait for another writer
 _PAUSE = 0.01  # seconds between two tries of what does not wait by itself
-_BATCH = 1000  # rows that a sweep looks at in one transaction: a writer waits a few milliseconds at most
 
 _CREATE = """
     CREATE TABLE IF NOT EXISTS session3 (
@@ -44,6 +43,8 @@ class SQLiteSessionStore(SQLSessionStore):
     """Keeps each session in a row of the table session3. The file is made at the first save, with mode 0600."""
 
     is_thread_safe = True
+
+    ORDER, START = "rowid", -1  # as the rows lie in the file
 
     def __init__(self, filename: str | os.PathLike[str], *, durable: bool = False, **options: Any) -> None:
         super().__init__("session3", **options)
@@ -93,19 +94,12 @@ class SQLiteSessionStore(SQLSessionStore):
                 raise _NotThere from error
             raise
 
-    @unavailable_on(sqlite3.Error, OSError)
-    def sweep(self, unused_for: float | None) -> tuple[int, int]:
+    def _due(self, unused_for: float | None) -> tuple[str, Sequence[Any]]:
         now = self.clock()
-        due, limit = ("expires <= ?", now) if unused_for is None else ("max(accessed, modified) < ?", now - unused_for)
-        bounds = f"SELECT max(n) FROM (SELECT rowid AS n FROM {self._table} WHERE rowid > ? ORDER BY n LIMIT {_BATCH})"
-        delete = f"DELETE FROM {self._table} WHERE rowid > ? AND rowid <= ? AND {due}"
-        deleted, last = 0, -1
-        while (rows := self._query(bounds, (last,))) and (end := rows[0][0]) is not None:
-            deleted += self._change(delete, (last, end, limit))
-            last = end
-        live = f"SELECT count(*) FROM {self._table} WHERE forward IS NULL AND (expires IS NULL OR expires > ?)"
-        left = self._query(live, (now,))
-        return deleted, left[0][0] if left else 0
+        return ("expires <= ?", (now,)) if unused_for is None else ("max(accessed, modified) < ?", (now - unused_for,))
+
+    def _live(self) -> tuple[str, Sequence[Any]]:
+        return "forward IS NULL AND (expires IS NULL OR expires > ?)", (self.clock(),)
 
     @unavailable_on(sqlite3.Error, OSError)
     def create(self) -> None:

@@ -8,11 +8,10 @@ from typing import Any, ClassVar
 from ..connections import PerThread, Shared
 from ..errors import ConfigurationError, StoreExists, StoreNotSetUp, StoreUnavailable
 from ..record import Record
-from .SQLSessionStore import COLUMNS, SQLSessionStore
+from .SQLSessionStore import COLUMNS, TIMES, SQLSessionStore
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}(\.[A-Za-z_][A-Za-z0-9_]{0,62})?").fullmatch
 _MAX_TRIES = 20  # each time a deadlock is broken somebody goes on, so that more in a row mean a broken server
-_BATCH = 1000  # rows that a sweep deletes in one transaction
 
 
 class ServerSQLSessionStore(SQLSessionStore):
@@ -39,8 +38,9 @@ class ServerSQLSessionStore(SQLSessionStore):
     NOW = "now()"
     #: CREATE TABLE and CREATE INDEX statements, for {table} and for {name}, the table's name without schema or quotes.
     DDL: ClassVar[Sequence[str]]
-    #: DELETE up to {batch} rows for which {due}.
-    DELETE_BATCH: str
+    #: A column that is a time, as seconds from now; one that is a text, behind '='. NULL stays NULL.
+    SECONDS: str
+    MARKED: str
 
     @abstractmethod
     def _set_up_connection(self, connection: Any) -> None:
@@ -70,6 +70,10 @@ class ServerSQLSessionStore(SQLSessionStore):
             raise ConfigurationError(
                 f"a table's name is letters, digits and '_', with a schema or without; not {name!r}"
             )
+        # All but the payload as one text: to a driver each column of a row costs as much as a short text.
+        seconds = [f"coalesce({self.SECONDS.format(column)}, '')" for column in TIMES]
+        texts = [f"coalesce({self.MARKED.format(column)}, '')" for column in ("forward", "user_key")]
+        self.RECORD = f"payload, concat_ws(' ', revision, {', '.join([*seconds, *texts])})"
         quoted = ".".join(f"{self.QUOTE}{part}{self.QUOTE}" for part in name.split("."))
         super().__init__(quoted, **options)
         self._name = name
@@ -161,17 +165,18 @@ class ServerSQLSessionStore(SQLSessionStore):
         )
 
     def _record_of(self, row: Sequence[Any]) -> Record:
-        payload, revision, created, modified, accessed, expires, user_key, forward = row
+        payload, head = row
+        revision, created, modified, accessed, expires, forward, user_key = head.split(" ", 6)
         now = self.clock()
         return Record(
             bytes(payload),
-            revision,
-            now + created,
-            now + modified,
-            now + accessed,
-            None if expires is None else now + expires,
-            user_key,
-            forward,
+            int(revision),
+            now + float(created),
+            now + float(modified),
+            now + float(accessed),
+            now + float(expires) if expires else None,
+            user_key[1:] if user_key else None,
+            forward[1:] if forward else None,
         )
 
     def touch(self, key: str, accessed: float, expires: float | None) -> bool:
@@ -182,7 +187,8 @@ class ServerSQLSessionStore(SQLSessionStore):
 
     def setup(self, *, overwrite: bool = False) -> None:
         if not overwrite and self._has_table():
-            if self._query(f"SELECT 1 FROM {self._table} WHERE {self._live()} LIMIT 1", ()):
+            live, parameters = self._live()
+            if self._query(f"SELECT 1 FROM {self._table} WHERE {live} LIMIT 1", parameters):
                 raise StoreExists(f"{self!r} holds sessions; setup(overwrite=True) deletes them")
             return
         if overwrite:
@@ -196,20 +202,14 @@ class ServerSQLSessionStore(SQLSessionStore):
     def clear(self) -> None:
         self._change(f"DELETE FROM {self._table}", ())
 
-    def sweep(self, unused_for: float | None) -> tuple[int, int]:
+    def _due(self, unused_for: float | None) -> tuple[str, Sequence[Any]]:
         if unused_for is None:
-            due, parameters = f"expires <= {self.NOW}", ()
-        else:
-            past = self.TIME_PARAMETER
-            due, parameters = f"accessed < {past} AND modified < {past}", (-unused_for, -unused_for)  # type: ignore[assignment]
-        delete = self.DELETE_BATCH.format(table=self._table, due=due, batch=_BATCH)
-        deleted = 0
-        while count := self._change(delete, parameters):
-            deleted += count
-        return deleted, self._query(f"SELECT count(*) FROM {self._table} WHERE {self._live()}", ())[0][0]
+            return f"expires <= {self.NOW}", ()
+        past = self.TIME_PARAMETER
+        return f"accessed < {past} AND modified < {past}", (-unused_for, -unused_for)
 
-    def _live(self) -> str:
-        return f"forward IS NULL AND (expires IS NULL OR expires > {self.NOW})"
+    def _live(self) -> tuple[str, Sequence[Any]]:
+        return f"forward IS NULL AND (expires IS NULL OR expires > {self.NOW})", ()
 
     def _has_table(self) -> bool:
         """Tell whether our table is there. Raises StoreNotSetUp, naming the columns, if it is of another shape."""
