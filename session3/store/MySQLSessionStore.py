@@ -9,6 +9,7 @@ delete are one round trip each.
 """
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from ..errors import ConfigurationError, PayloadTooLarge
@@ -20,6 +21,7 @@ _NO_TABLE, _NO_COLUMN, _TOO_LONG, _PACKET_TOO_LARGE = 1146, 1054, 1406, 1153
 _LOST = (0, 2006, 2013, 2055, 4031)  # 0: PyMySQL's InterfaceError, for ever after it lost its server
 _DEADLOCK = 1213  # ER_LOCK_DEADLOCK
 _IN_TRANSACTION = 1  # SERVER_STATUS_IN_TRANS
+_EPOCH = datetime(1970, 1, 1)
 _STATEMENT = 4096  # bytes around a payload in a packet, and more
 
 
@@ -29,8 +31,10 @@ class MySQLSessionStore(ServerSQLSessionStore):
     QUOTE = "`"
     NOW = "utc_timestamp(6)"
     TIME_PARAMETER = "utc_timestamp(6) + INTERVAL %s SECOND"
-    SECONDS = "timestampdiff(MICROSECOND, utc_timestamp(6), {}) / 1000000"
-    MARKED = "concat('=', {})"
+    ROW = "concat_ws('|', {head}, 'p', payload)"  # one column is all that PyMySQL has to unpack
+    TIME = "{}"
+    HEX = "hex({})"
+    MARKED = "concat({}, {})"
     # INSERT IGNORE would cut what is too long, without a word: a key that is taken is told by its error.
     UNLESS_TAKEN = ""
     # A BLOB would be cut at 65,535 bytes where sql_mode is lax.
@@ -54,6 +58,13 @@ class MySQLSessionStore(ServerSQLSessionStore):
             connection.autocommit(True)
             cursor.execute("SELECT @@max_allowed_packet")
             self._max_packet = cursor.fetchone()[0]
+
+    def _record_of(self, row: Sequence[Any]) -> Record:
+        head, _, payload = row[0].partition(b"|p|")
+        return self._record_from(payload, head.decode())
+
+    def _seconds(self, time: str) -> float:
+        return (datetime.fromisoformat(time) - _EPOCH).total_seconds()
 
     def _location(self, connection: Any) -> str:
         if hasattr(connection, "get_host_info") and hasattr(connection, "host"):

@@ -16,6 +16,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from ..errors import ConfigurationError, StoreUnavailable
+from ..record import Record
 from .ServerSQLSessionStore import ServerSQLSessionStore
 
 _NO_TABLE, _NO_COLUMN = "42P01", "42703"
@@ -32,8 +33,10 @@ class PostgresSessionStore(ServerSQLSessionStore):
     """`conn`: a psycopg2 or psycopg connection, or a function that opens one. `table`: session3 by default."""
 
     TIME_PARAMETER = "now() + %s * interval '1 second'"
-    SECONDS = "date_part('epoch', {} - now())::text"
-    MARKED = "'=' || {}"
+    ROW = "payload, concat_ws('|', {head})"
+    TIME = "date_part('epoch', {})::text"
+    HEX = "encode(convert_to({}, 'UTF8'), 'hex')"
+    MARKED = "{} || {}"
     # Room in each page for another version of a row, so that a save touches no index.
     DDL = (
         "CREATE TABLE IF NOT EXISTS {table} (id text PRIMARY KEY, payload bytea NOT NULL, revision bigint NOT NULL,"
@@ -62,6 +65,12 @@ class PostgresSessionStore(ServerSQLSessionStore):
         connection.autocommit = True
         if _is_psycopg2(connection):
             self._prepared[connection] = set()
+
+    def _record_of(self, row: Sequence[Any]) -> Record:
+        return self._record_from(bytes(row[0]), row[1])
+
+    def _seconds(self, time: str) -> float:
+        return float(time)
 
     def _location(self, connection: Any) -> str:
         info = connection.info
