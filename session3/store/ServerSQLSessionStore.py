@@ -7,21 +7,19 @@ from typing import Any, ClassVar
 
 from ..connections import PerThread, Shared
 from ..errors import ConfigurationError, StoreExists, StoreNotSetUp, StoreUnavailable
-from ..record import Record
-from .SQLSessionStore import COLUMNS, TIMES, SQLSessionStore
+from .ServerTimes import ServerTimes
+from .SQLSessionStore import COLUMNS
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}(\.[A-Za-z_][A-Za-z0-9_]{0,62})?").fullmatch
 _MAX_TRIES = 20  # each time a deadlock is broken somebody goes on, so that more in a row mean a broken server
 
 
-class ServerSQLSessionStore(SQLSessionStore):
+class ServerSQLSessionStore(ServerTimes):
     """Base of the SQL stores on a server.
 
     `conn` is a DB-API connection of its own, with no transaction open on it; it is put in autocommit, and serves one
     request at a time. Or a function without arguments that opens one: then each thread and each process has its own,
     one that died is replaced, and the call tried once more.
-
-    Times are ages to the server, which adds its own clock, so that the clocks of two machines never meet.
     """
 
     is_multiprocess_safe = True
@@ -34,16 +32,8 @@ class ServerSQLSessionStore(SQLSessionStore):
 
     #: How the dialect quotes a name.
     QUOTE = '"'
-    #: The server's time.
-    NOW = "now()"
     #: CREATE TABLE and CREATE INDEX statements, for {table} and for {name}, the table's name without schema or quotes.
     DDL: ClassVar[Sequence[str]]
-    #: What is read of a record, for `_record_of`: the payload, and the {head}.
-    ROW: str
-    #: How a time is read, for `_seconds`; a text in hex; and a text behind a letter. NULL stays NULL.
-    TIME: str
-    HEX: str
-    MARKED: str
 
     @abstractmethod
     def _set_up_connection(self, connection: Any) -> None:
@@ -73,7 +63,6 @@ class ServerSQLSessionStore(SQLSessionStore):
             raise ConfigurationError(
                 f"a table's name is letters, digits and '_', with a schema or without; not {name!r}"
             )
-        self.RECORD = self.ROW.format(head=self._head())
         quoted = ".".join(f"{self.QUOTE}{part}{self.QUOTE}" for part in name.split("."))
         super().__init__(quoted, **options)
         self._name = name
@@ -149,55 +138,6 @@ class ServerSQLSessionStore(SQLSessionStore):
     def _not_set_up(self) -> StoreNotSetUp:
         return StoreNotSetUp(f"{self!r} was never set up; run `session3 setup URL`, or call store.setup()")
 
-    # -- times: seconds from now, to and from the server -------------------------------------------------------------
-
-    def _parameters(self, record: Record) -> Sequence[Any]:
-        now = self.clock()
-        return (
-            record.payload,
-            record.revision,
-            record.created - now,
-            record.modified - now,
-            record.accessed - now,
-            None if record.expires is None else record.expires - now,
-            record.user_key,
-            record.forward,
-        )
-
-    def _head(self) -> str:
-        """Return the SQL for all of a record but its payload, as one text, and the server's time before it.
-
-        To a driver each column costs as much as what is in it: PyMySQL takes 10 µs for one, and a GET takes 80.
-        """
-        always = [self.TIME.format(self.NOW), "revision", *(self.TIME.format(column) for column in TIMES[:3])]
-        optional = {"e": self.TIME.format("expires"), "f": "forward", "u": self.HEX.format("user_key")}
-        marked = [self.MARKED.format(f"'{letter}'", value) for letter, value in optional.items()]
-        return ", ".join([*always, *marked])
-
-    def _record_from(self, payload: bytes, head: str) -> Record:
-        now, revision, created, modified, accessed, *optional = head.split("|")
-        seconds = self._seconds
-        lead = self.clock() - seconds(now)
-        there = {part[0]: part[1:] for part in optional}
-        return Record(
-            payload,
-            int(revision),
-            lead + seconds(created),
-            lead + seconds(modified),
-            lead + seconds(accessed),
-            lead + seconds(there["e"]) if "e" in there else None,
-            bytes.fromhex(there["u"]).decode() if "u" in there else None,
-            there.get("f"),
-        )
-
-    @abstractmethod
-    def _seconds(self, time: str) -> float:
-        """Return a time as the server wrote it, in seconds since any moment."""
-
-    def touch(self, key: str, accessed: float, expires: float | None) -> bool:
-        now = self.clock()
-        return super().touch(key, accessed - now, None if expires is None else expires - now)
-
     # -- setup and sweep ---------------------------------------------------------------------------------------------
 
     def setup(self, *, overwrite: bool = False) -> None:
@@ -221,7 +161,7 @@ class ServerSQLSessionStore(SQLSessionStore):
         if unused_for is None:
             return f"expires <= {self.NOW}", ()
         past = self.TIME_PARAMETER
-        return f"accessed < {past} AND modified < {past}", (-unused_for, -unused_for)
+        return f"accessed < {past} AND modified < {past}", (self._age(-unused_for),) * 2
 
     def _live(self) -> tuple[str, Sequence[Any]]:
         return f"forward IS NULL AND (expires IS NULL OR expires > {self.NOW})", ()
