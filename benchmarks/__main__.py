@@ -1,81 +1,92 @@
-"""`python -m benchmarks`: speed, side by side. Options: `--quick`, `--families files,SQLite`, `--markdown FILE`."""
+"""`python -m benchmarks`: speed, side by side."""
 
-import argparse
 import contextlib
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+import traceback
+from importlib import import_module
 from pathlib import Path
 
-from tests.mariadb_server import MariaDBServer
-from tests.postgres_server import PostgresServer
-from tests.redis_server import RedisServer
+import click
 
 from . import report
-from .contenders import Contender, Servers
-from .floors import FLOORS
-from .measure import measure
-from .ours import OURS
-from .peers import PEERS
+from .contenders import Servers
+from .sections import Bench, Outcome
 
-ROUNDS, QUICK_ROUNDS = 400, 60
+#: Each has a function `run`.
+SECTIONS = {
+    "operations": "benchmarks.operations",
+    "whole_request": "benchmarks.whole_request",
+}
+ROOT = Path(__file__).parent.parent
 
 
-def main() -> None:
-    options = _options()
+def _names(context: click.Context, parameter: click.Parameter, value: str | None) -> list[str] | None:
+    return None if value is None else value.split(",")
+
+
+@click.command()
+@click.option("--sections", callback=_names, metavar="NAMES", help=f"Of {','.join(SECTIONS)}; else all.")
+@click.option("--families", callback=_names, metavar="NAMES", help="Of files,SQLite,Postgres,MySQL,...; else all.")
+@click.option("--quick", is_flag=True, help="Fewer rounds, smaller sizes.")
+@click.option("--markdown", type=click.Path(path_type=Path), metavar="FILE", help="Write there, and charts beside it.")
+def main(sections: list[str] | None, families: list[str] | None, quick: bool, markdown: Path | None) -> None:
+    """Measure the stores beside their bare drivers and other libraries."""
+    if unknown := set(sections or []) - set(SECTIONS):
+        raise click.BadParameter(f"no section {', '.join(sorted(unknown))}", param_hint="--sections")
+    outcomes, failed = _run(sections or list(SECTIONS), frozenset(families) if families else None, quick)
+    head = report.head("make bench-quick" if quick else "make bench")
+    targets = [target for outcome in outcomes for target in outcome.targets]
+    click.echo("\n".join([head, *map(report.section, outcomes), report.targets(targets)]).rstrip())
+    if markdown is not None:
+        _write(markdown, head, outcomes)
+    sys.exit(1 if failed else 0)
+
+
+def _run(sections: list[str], families: frozenset[str] | None, quick: bool) -> tuple[list[Outcome], bool]:
+    """Run sections; return their outcomes, and whether one of them was ended by an error."""
+    outcomes: list[Outcome] = []
+    build = ROOT / "build"
+    build.mkdir(exist_ok=True)
     with contextlib.ExitStack() as stack:
-        contenders = list(_contenders(options.families, stack))
-        rounds = QUICK_ROUNDS if options.quick else ROUNDS
-        figures = measure(contenders, rounds, _progress(rounds))
-    command = "make bench-quick" if options.quick else "make bench"
-    text = report.head(command) + "\n" + report.operations(contenders, figures)
-    print(text)
-    if options.markdown:
-        Path(options.markdown).write_text(text)
+        # On the disk where the checkout is: /tmp may be in memory, where a rename costs nothing.
+        run_folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-", dir=build)))
+        servers = Servers(stack, families)
+        for name in sections:
+            folder = run_folder / name
+            folder.mkdir()
+            try:
+                outcomes.append(_run_section(name, Bench(servers, folder, stack, quick, _no_bar, families)))
+            except Exception:
+                traceback.print_exc()
+    return outcomes, len(outcomes) < len(sections)
 
 
-def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="fewer rounds")
-    parser.add_argument("--families", type=lambda names: names.split(","), help="files, SQLite, Postgres, MySQL, ...")
-    parser.add_argument("--markdown", metavar="FILE")
-    return parser.parse_args()
+def _run_section(name: str, bench: Bench) -> Outcome:
+    with (
+        contextlib.ExitStack() as stack,
+        click.progressbar(length=100, label=f"{name:14}", file=sys.stderr) as bar,
+    ):
+        progress = lambda done, of: bar.update(100 * done // of - bar.pos)  # noqa: E731
+        outcome: Outcome = import_module(SECTIONS[name]).run(bench._replace(stack=stack, progress=progress))
+        return outcome
 
 
-def _contenders(families: list[str] | None, stack: contextlib.ExitStack) -> Iterator[Contender]:
-    every: list[type[Contender]] = [*FLOORS, *OURS, *PEERS]
-    kinds = [kind for kind in every if families is None or kind.family in families]
-    asked = {kind.family for kind in kinds}
-    folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="session3-bench-")))
-    servers = Servers(
-        stack.enter_context(PostgresServer()) if "Postgres" in asked else None,
-        stack.enter_context(MariaDBServer()) if "MySQL" in asked else None,
-        stack.enter_context(RedisServer()) if "Redis" in asked else None,
-    )
-    for number, kind in enumerate(kinds):
-        own = folder / str(number)
-        own.mkdir()
-        yield kind(own, servers, stack)
+def _no_bar(done: int, of: int) -> None:
+    """Before a section has its bar."""
 
 
-def _progress(rounds: int) -> Callable[[], None]:
-    """Return what to call after each round: it draws a bar on stderr."""
-    done = [0]
+def _write(markdown: Path, head: str, outcomes: list[Outcome]) -> None:
+    from .plots import draw
 
-    def tick() -> None:
-        done[0] += 1
-        if done[0] * 50 // rounds > (done[0] - 1) * 50 // rounds:
-            filled = done[0] * 50 // rounds
-            print(
-                f"\r[{'#' * filled}{'.' * (50 - filled)}] {done[0]} of {rounds} rounds",
-                end="",
-                file=sys.stderr,
-                flush=True,
-            )
-        if done[0] == rounds:
-            print(file=sys.stderr)
-
-    return tick
+    pictures = markdown.with_suffix("")
+    pictures.mkdir(exist_ok=True)
+    for outcome in outcomes:
+        for chart in outcome.charts:
+            draw(chart, pictures)
+    targets = [target for outcome in outcomes for target in outcome.targets]
+    sections = [report.section(outcome, pictures.name) for outcome in outcomes]
+    markdown.write_text("\n".join([head, *sections, report.targets(targets)]))
 
 
 if __name__ == "__main__":

@@ -8,17 +8,20 @@ from session3 import open_store
 from session3.DictSession import DictSession
 from session3.SessionManager import SessionManager
 
-from .contenders import DATA, SECRET, Contender, Servers
+from .contenders import DATA, SECRET, Contender, Role, Servers
 
 
 class Ours(Contender):
     """A store of ours; what it loads is a session object, and its save compares and swaps."""
 
-    def _open(self, folder: Path, servers: Servers) -> Any:
+    role = Role.OURS
+
+    @classmethod
+    def open(cls, folder: Path, servers: Servers) -> Any:
         raise NotImplementedError
 
     def __init__(self, folder: Path, servers: Servers, stack: ExitStack) -> None:
-        self.store = stack.enter_context(self._open(folder, servers))
+        self.store = stack.enter_context(self.open(folder, servers))
         self.store.setup()
         self.manager = SessionManager(self.store, DictSession)
         visit = self.manager.begin(None)
@@ -36,6 +39,7 @@ class Ours(Contender):
         self.store.save_session(self.session)
 
     def read_only(self) -> None:
+        # The assertion: no Set-Cookie.
         visit = self.manager.begin(self.cookie)
         visit.session["name"]  # type: ignore[index]
         assert self.manager.finish(visit) is None
@@ -44,50 +48,61 @@ class Ours(Contender):
 class OurDirectory(Ours):
     name, family = "session3 Directory", "files"
 
-    def _open(self, folder: Path, servers: Servers) -> Any:
+    @classmethod
+    def open(cls, folder: Path, servers: Servers) -> Any:
         return open_store(f"directory://{folder}/ours")
 
 
 class OurSQLite(Ours):
     name, family = "session3 SQLite", "SQLite"
 
-    def _open(self, folder: Path, servers: Servers) -> Any:
+    @classmethod
+    def open(cls, folder: Path, servers: Servers) -> Any:
         return open_store(f"sqlite://{folder}/ours.db")
 
 
 class OurPostgres(Ours):
     name, family = "session3 Postgres", "Postgres"
 
-    def _open(self, folder: Path, servers: Servers) -> Any:
+    @classmethod
+    def open(cls, folder: Path, servers: Servers) -> Any:
         return open_store(servers.postgres.url)
 
 
 class OurMySQL(Ours):
     name, family = "session3 MySQL", "MySQL"
 
-    def _open(self, folder: Path, servers: Servers) -> Any:
+    @classmethod
+    def open(cls, folder: Path, servers: Servers) -> Any:
         return open_store(servers.mariadb.url)
 
 
 class OurRedis(Ours):
     name, family = "session3 Redis", "Redis"
 
-    def _open(self, folder: Path, servers: Servers) -> Any:
+    @classmethod
+    def open(cls, folder: Path, servers: Servers) -> Any:
         return open_store(servers.redis.url)
 
 
 class OurDurus(Ours):
     name, family = "session3 Durus", "Durus"
 
-    def _open(self, folder: Path, servers: Servers) -> Any:
+    @classmethod
+    def open(cls, folder: Path, servers: Servers) -> Any:
         return open_store(f"durus://{folder}/ours.durus")
 
 
 class OurCookie(Ours):
     name, family = "session3 cookie", "cookie"
 
-    def _open(self, folder: Path, servers: Servers) -> Any:
+    @classmethod
+    def open(cls, folder: Path, servers: Servers) -> Any:
         return open_store("cookie://", secret_key=SECRET)
 
+    def visits(self) -> int:
+        self.cookie = self.session.id  # which a save makes
+        return super().visits()
 
-OURS = [OurDirectory, OurSQLite, OurPostgres, OurMySQL, OurRedis, OurDurus, OurCookie]
+
+OURS: list[type[Ours]] = [OurDirectory, OurSQLite, OurPostgres, OurMySQL, OurRedis, OurDurus, OurCookie]
