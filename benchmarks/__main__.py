@@ -1,6 +1,7 @@
 """`python -m benchmarks`: speed, side by side."""
 
 import contextlib
+import logging
 import sys
 import tempfile
 import traceback
@@ -46,6 +47,7 @@ def main(sections: list[str] | None, families: list[str] | None, quick: bool, ma
 def _run(sections: list[str], families: frozenset[str] | None, quick: bool) -> tuple[list[Outcome], bool]:
     """Run sections; return their outcomes, and whether one of them was ended by an error."""
     outcomes: list[Outcome] = []
+    logging.getLogger("durus").addHandler(logging.NullHandler())  # else it writes each commit into our bars
     build = ROOT / "build"
     build.mkdir(exist_ok=True)
     with contextlib.ExitStack() as stack:

@@ -30,7 +30,8 @@ class FlaskPeer(Contender):
         self.request = self._request("")
         self.session = self.load()
         self.session.update(DATA)
-        self._answer()
+        self.save(0)
+        self._take_cookie()
         self.session = self.load()
 
     def _request(self, cookie: str) -> Any:
@@ -39,11 +40,9 @@ class FlaskPeer(Contender):
             "SERVER_PORT": "80", "PATH_INFO": "/", "HTTP_COOKIE": cookie,
         })  # fmt: skip
 
-    def _answer(self) -> None:
-        """Save the session, and come back with the cookie."""
-        response = self.app.response_class()
-        self.interface.save_session(self.app, self.session, response)
-        self.request = self._request(response.headers["Set-Cookie"].partition(";")[0])
+    def _take_cookie(self) -> None:
+        """Come back with the cookie of the last save."""
+        self.request = self._request(self.answer.headers["Set-Cookie"].partition(";")[0])
 
     def load(self) -> Any:
         session = self.interface.open_session(self.app, self.request)
@@ -52,13 +51,14 @@ class FlaskPeer(Contender):
 
     def save(self, number: int) -> None:
         self.session["visits"] = number
-        self.interface.save_session(self.app, self.session, self.app.response_class())
+        self.answer = self.app.response_class()
+        self.interface.save_session(self.app, self.session, self.answer)
 
     def read_only(self) -> None:
         self.interface.save_session(self.app, self.load(), self.response)
 
     def visits(self) -> int:
-        self._answer()
+        self._take_cookie()
         return super().visits()
 
 

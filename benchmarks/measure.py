@@ -3,6 +3,7 @@
 import gc
 import random
 import statistics
+import time
 from collections.abc import Callable, Iterable, Sequence
 from enum import Enum
 from typing import NamedTuple, TypeVar
@@ -48,21 +49,34 @@ def assemble(kinds: Iterable[type[T]], bench: Bench) -> tuple[list[T], list[str]
     return made, left_out
 
 
+class Effort(NamedTuple):
+    """How long to go on: for so many rounds, or until so many seconds are over and a few rounds done."""
+
+    rounds: int
+    seconds: float
+
+
+FEW = 20
+
+
 def measure(
-    contenders: Sequence[Timed], operations: Sequence[str], rounds: int, progress: Callable[[int, int], None]
+    contenders: Sequence[Timed], operations: Sequence[str], effort: Effort, progress: Callable[[int, int], None]
 ) -> Times:
     """In each round, give each operation of each contender one turn, in another order each time."""
     turns = [(contender, operation) for contender in contenders for operation in operations]
     times: Times = {(contender.name, operation): [] for contender, operation in turns}
-    number = 0
+    number, begun = 0, time.monotonic()
     gc.disable()
     try:
-        for done in range(rounds):
+        for done in range(1, effort.rounds + 1):
             random.shuffle(turns)
             for contender, operation in turns:
                 times[contender.name, operation].append(contender.turn(operation, number))
                 number += len(times[contender.name, operation][-1])
-            progress(done + 1, rounds)
+            spent = (time.monotonic() - begun) / effort.seconds
+            progress(int(100 * min(1, max(done / effort.rounds, spent))), 100)
+            if spent >= 1 and done >= FEW:
+                break
             gc.collect(0)
     finally:
         gc.enable()
@@ -78,6 +92,11 @@ class Figure(NamedTuple):
 
 def figure(samples: list[float]) -> Figure:
     return Figure(statistics.median(samples), statistics.quantiles(samples, n=100)[98])
+
+
+def rounds_of(times: Times) -> str:
+    """Say how many rounds there were."""
+    return f"{len(next(iter(times.values()), []))} rounds."
 
 
 def ratio(own: list[float], other: list[float]) -> float:

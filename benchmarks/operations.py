@@ -7,7 +7,7 @@ from .contenders import CALLS, Contender, Role
 from .django_peers import DJANGO_PEERS
 from .flask_peers import FLASK_PEERS
 from .floors import FLOORS
-from .measure import Figure, Regime, Times, assemble, figure, measure, ratio
+from .measure import Effort, Figure, Regime, Times, assemble, figure, measure, ratio, rounds_of
 from .other_peers import OTHER_PEERS
 from .ours import OURS
 from .report import TARGETS, cell
@@ -16,7 +16,7 @@ from .sections import Bench, Chart, Outcome, Points, Table, Target
 OPERATIONS = ("load", "save", "read_only")
 FAMILIES = ("files", "SQLite", "Postgres", "MySQL", "Redis", "Durus", "cookie")
 KINDS: list[type[Contender]] = [*FLOORS, *OURS, *DJANGO_PEERS, *FLASK_PEERS, *OTHER_PEERS]
-ROUNDS, QUICK_ROUNDS = 400, 40
+EFFORT, QUICK_EFFORT = Effort(400, 150), Effort(40, 20)
 
 _NOTES = f"""\
 A session of twelve keys, about 1 KiB. In a round, each operation of each contender gets one turn, in another order
@@ -33,13 +33,13 @@ starsessions is timed inside its event loop."""
 def run(bench: Bench) -> Outcome:
     contenders, left_out = assemble(KINDS, bench)
     contenders.sort(key=lambda one: (FAMILIES.index(one.family), list(Role).index(one.role)))
-    times = measure(contenders, OPERATIONS, QUICK_ROUNDS if bench.is_quick else ROUNDS, bench.progress)
+    times = measure(contenders, OPERATIONS, QUICK_EFFORT if bench.is_quick else EFFORT, bench.progress)
     results = {regime: Results(contenders, times, regime) for regime in Regime}
     judged = results[Regime.BETWEEN]
     disk = f"Files are on {file_system(bench.folder)}."
     return Outcome(
         "Operations",
-        "\n\n".join([_NOTES, disk, *left_out]),
+        "\n\n".join([_NOTES, f"{rounds_of(times)} {disk}", *left_out]),
         [result.table() for result in results.values()],
         list(judged.targets()),
         list(judged.charts()),

@@ -118,6 +118,9 @@ class UpstreamDirectory(Contender):
     def save(self, number: int) -> None:
         self.turn("save", number - CALLS + 1)
 
+    def read_only(self) -> None:
+        self.turn("read_only", 0)
+
     def visits(self) -> int:
         return self.child.visits()
 

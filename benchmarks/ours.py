@@ -1,14 +1,23 @@
 """session3's stores: the store alone, and with the manager around it."""
 
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
 from session3 import open_store
 from session3.DictSession import DictSession
+from session3.errors import StoreExists
 from session3.SessionManager import SessionManager
 
 from .contenders import DATA, SECRET, Contender, Role, Servers
+
+
+def prepared(store: Any, stack: ExitStack) -> Any:
+    """Set a store up, if an earlier section has not done it on this server; it is closed with the stack."""
+    stack.enter_context(store)
+    with suppress(StoreExists):
+        store.setup()
+    return store
 
 
 class Ours(Contender):
@@ -21,8 +30,7 @@ class Ours(Contender):
         raise NotImplementedError
 
     def __init__(self, folder: Path, servers: Servers, stack: ExitStack) -> None:
-        self.store = stack.enter_context(self.open(folder, servers))
-        self.store.setup()
+        self.store = prepared(self.open(folder, servers), stack)
         self.manager = SessionManager(self.store, DictSession)
         visit = self.manager.begin(None)
         visit.session.update(DATA)  # type: ignore[union-attr]

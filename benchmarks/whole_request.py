@@ -12,8 +12,8 @@ from session3.SessionManager import SessionManager
 from .contenders import CALLS, Servers
 from .django_sites import DJANGO_SITES
 from .flask_sites import FLASK_SITES
-from .measure import Regime, Times, assemble, difference, figure, measure
-from .ours import OURS
+from .measure import Effort, Regime, Times, assemble, difference, figure, measure, rounds_of
+from .ours import OURS, prepared
 from .quixote_sites import BareQuixote, QuixoteInMemory, QuixoteSite
 from .report import cell
 from .sections import Bench, Chart, Outcome, Points, Table, Target
@@ -21,7 +21,7 @@ from .sites import Site
 from .upstream import Upstream
 
 OPERATIONS = {"read_only": "read-only", "changed": "changed"}
-ROUNDS, QUICK_ROUNDS = 400, 40
+EFFORT, QUICK_EFFORT = Effort(400, 150), Effort(40, 20)
 
 #: What our sites are held to: at most so many µs added by a request of each operation.
 ADDED = {"read_only": 30.0, "changed": 60.0}
@@ -46,9 +46,7 @@ class Ours(QuixoteSite):
         raise NotImplementedError
 
     def _make_manager(self, folder: Path, servers: Servers, stack: ExitStack) -> Any:
-        store = stack.enter_context(self._open(folder, servers))
-        store.setup()
-        return SessionManager(store, DictSession)
+        return SessionManager(prepared(self._open(folder, servers), stack), DictSession)
 
 
 class OursInMemory(Ours):
@@ -107,12 +105,12 @@ SITES: list[type[Site]] = [
 
 def run(bench: Bench) -> Outcome:
     sites, left_out = assemble(SITES, bench)
-    times = measure(sites, list(OPERATIONS), QUICK_ROUNDS if bench.is_quick else ROUNDS, bench.progress)
+    times = measure(sites, list(OPERATIONS), QUICK_EFFORT if bench.is_quick else EFFORT, bench.progress)
     results = {regime: Results(sites, times, regime) for regime in Regime}
     judged = results[Regime.BETWEEN]
     return Outcome(
         "Whole request",
-        "\n\n".join([_NOTES, *left_out]),
+        "\n\n".join([_NOTES, rounds_of(times), *left_out]),
         [result.table() for result in results.values()],
         list(judged.targets()),
         [judged.chart()],
