@@ -2,7 +2,7 @@
 
 import pickle
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack
 from enum import Enum
 from functools import cached_property
@@ -23,6 +23,8 @@ SECRET = "what signs the cookies of the benchmark"
 
 #: Calls of one operation in a row; the first finds the processor's caches full of something else.
 CALLS = 20
+
+FAMILIES = ("files", "SQLite", "Postgres", "MySQL", "Redis", "Durus", "cookie", "memory")
 
 #: Which of the private servers a family needs.
 SERVER_OF = {"Postgres": "postgres", "MySQL": "mariadb", "Redis": "redis"}
@@ -58,6 +60,10 @@ class Servers:
         except ImportError:
             return None
         return self._started("Redis", find_program("redis-server"), RedisServer)
+
+    def __iter__(self) -> Iterator[Any]:
+        """Start them all, and return them: PostgreSQL, MariaDB, Redis."""
+        return iter((self.postgres, self.mariadb, self.redis))
 
     def _started(self, family: str, program: str | None, kind: Callable[[], Any]) -> Any:
         if program is None or (self._families is not None and family not in self._families):

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from .contenders import CALLS, Contender, Role
+from .contenders import CALLS, FAMILIES, Contender, Role
 from .django_peers import DJANGO_PEERS
 from .flask_peers import FLASK_PEERS
 from .floors import FLOORS
@@ -14,7 +14,6 @@ from .report import TARGETS, cell
 from .sections import Bench, Chart, Outcome, Points, Table, Target
 
 OPERATIONS = ("load", "save", "read_only")
-FAMILIES = ("files", "SQLite", "Postgres", "MySQL", "Redis", "Durus", "cookie")
 KINDS: list[type[Contender]] = [*FLOORS, *OURS, *DJANGO_PEERS, *FLASK_PEERS, *OTHER_PEERS]
 EFFORT, QUICK_EFFORT = Effort(400, 150), Effort(40, 20)
 

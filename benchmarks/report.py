@@ -33,7 +33,13 @@ def cell(text: str, figure: float, limit: float) -> str:
     return f"{text} ≤{limit:g}" if figure <= limit else f"**{text}** ≤{limit:g}"
 
 
-def head(command: str) -> str:
+def whole(head: str, outcomes: list[Outcome], pictures: str | None = None) -> str:
+    """Return a report; `pictures` is the folder of its charts, as a link sees it, if they are drawn."""
+    every = [target for outcome in outcomes for target in outcome.targets]
+    return "\n".join([head, *(section(outcome, pictures) for outcome in outcomes), targets(every)])
+
+
+def head(command: str, failed: list[str]) -> str:
     versions = ", ".join(filter(None, map(_version, PACKAGES)))
     return "\n".join([
         "# Speed",
@@ -42,12 +48,12 @@ def head(command: str) -> str:
         f"{platform.python_version()}, {versions}; on {os.cpu_count()} cores of {_processor()}.",
         "",
         "A figure that misses its target is in bold.",
+        *(f"An error has ended the section {name}." for name in failed),
         "",
     ])  # fmt: skip
 
 
-def section(outcome: Outcome, pictures: str | None = None) -> str:
-    """Return a section; `pictures` is the folder of its charts, as a link sees it, if they are drawn."""
+def section(outcome: Outcome, pictures: str | None) -> str:
     parts = [f"## {outcome.title}", outcome.notes, *map(table, outcome.tables)]
     if pictures is not None:
         parts += [f"![{chart.title}]({pictures}/{chart.name}.svg)" for chart in outcome.charts]
@@ -69,11 +75,9 @@ def targets(every: list[Target]) -> str:
         [target.what, _amount(target.figure, target.unit), _amount(target.limit, target.unit), _verdict(target)]
         for target in every
     ]
-    return f"## Targets\n\n{table(Table(['what', 'figure', 'at most', ''], rows))}\n\n{summary(every)}\n"
-
-
-def summary(every: list[Target]) -> str:
-    return f"{sum(target.is_met for target in every)} of {len(every)} targets met"
+    met = sum(target.is_met for target in every)
+    shown = table(Table(["what", "figure", "at most", ""], rows))
+    return f"## Targets\n\n{shown}\n\n{met} of {len(every)} targets met\n"
 
 
 def _verdict(target: Target) -> str:
