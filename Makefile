@@ -6,6 +6,8 @@ PYTEST_ARGS ?=
 # The interpreter: the newest of python3.13 to python3.10 and python3 that works here, unless one is named.
 export PYTHON ?=
 export VENV ?= .venv
+# Where the benchmark keeps session3 as it is on PyPI.
+export UPSTREAM_VENV ?= .venv-upstream
 # Debian packages that tests use; they are installed where we may (root), else the tests that need them are skipped.
 TEST_PACKAGES ?= chromium libmariadb-dev mariadb-server pgbouncer pkg-config postgresql python3-gdbm redis-server
 
@@ -37,12 +39,14 @@ bench:  ## Measure the stores beside their bare drivers, into docs/benchmarks.md
 	$(BOOTSTRAP) packages $(TEST_PACKAGES)
 	$(BOOTSTRAP) venv dev
 	$(BOOTSTRAP) venv bench
+	$(BOOTSTRAP) upstream
 	@$(BIN)/python -m benchmarks --markdown docs/benchmarks.md
 
 bench-quick:  ## The same with fewer rounds, on the terminal only
 	$(BOOTSTRAP) packages $(TEST_PACKAGES)
 	$(BOOTSTRAP) venv dev
 	$(BOOTSTRAP) venv bench
+	$(BOOTSTRAP) upstream
 	@$(BIN)/python -m benchmarks --quick
 
 check:  ## Lint, formatting, types
@@ -60,7 +64,7 @@ dist:  ## Build the source archive and the wheel in dist/
 	$(BOOTSTRAP) venv dev
 	@$(BIN)/python -m build
 
-clean:  ## Remove what make has built, the virtual environment too
-	@if [ -f "$(VENV)/pyvenv.cfg" ]; then rm -rf "$(VENV)"; fi
+clean:  ## Remove what make has built, the virtual environments too
+	@for venv in "$(VENV)" "$(UPSTREAM_VENV)"; do if [ -f "$$venv/pyvenv.cfg" ]; then rm -rf "$$venv"; fi; done
 	@rm -rf build dist *.egg-info .coverage .coverage.* htmlcov .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	@find session3 tests examples benchmarks -name __pycache__ -prune -exec rm -rf {} +

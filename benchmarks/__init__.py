@@ -1,5 +1,6 @@
 """Speed, side by side: `make bench`.
 
-Every figure is a ratio to a floor of the same run: the same bytes through the bare driver. A module a kind of
-contender; `measure.py` runs them in shuffled rounds, `report.py` prints and writes.
+Figures are compared within a run, with a floor: the same bytes through the bare driver. `sections.py` says what a
+section is, `contenders.py` what is measured in it; there is a module for each kind of contender. `measure.py` runs
+them in shuffled rounds, `report.py` and `plots.py` show what came out.
 """

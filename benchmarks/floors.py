@@ -1,23 +1,60 @@
-"""The floors: the same bytes through the bare driver, with the same durability."""
+"""The floors: the same bytes through the bare driver, with the same durability.
+
+Each has a second row, "and pickle", that also makes the bytes of a dict and a dict of the bytes: the least that a store
+can do which somebody writes by hand, without a lock, a check or an expiry. The cookie's floor has its JSON already.
+"""
 
 import base64
 import hashlib
 import hmac
 import json
 import os
+import pickle
 import sqlite3
 import zlib
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from .contenders import DATA, KEY, PAYLOAD, SECRET, Contender, Servers, changed
+from .contenders import DATA, KEY, PAYLOAD, SECRET, Contender, Role, Servers, changed, number_in
 
 
-class FileFloor(Contender):
+class Floor(Contender):
+    """Moves bytes."""
+
+    role = Role.FLOOR
+
+    def _payload(self, number: int) -> bytes:
+        return changed(number)
+
+    def visits(self) -> int:
+        return number_in(self.load())
+
+
+class AndPickle(Contender):
+    """Put before a floor: the bytes are a pickled dict."""
+
+    role = Role.PICKLED_FLOOR
+
+    def __init__(self, folder: Path, servers: Servers, stack: ExitStack) -> None:
+        self.session = dict(DATA)
+        super().__init__(folder, servers, stack)
+
+    def _payload(self, number: int) -> bytes:
+        self.session["visits"] = number
+        return pickle.dumps(self.session, 5)
+
+    def load(self) -> Any:
+        return pickle.loads(super().load())
+
+    def visits(self) -> int:
+        return Contender.visits(self)
+
+
+class FileFloor(Floor):
     """open, read, close; and a temporary file renamed over the old one."""
 
-    name, family, is_floor = "file: open, read, close; temporary file and rename", "files", True
+    name, family = "file: open, read, close; temporary file and rename", "files"
 
     def __init__(self, folder: Path, servers: Servers, stack: ExitStack) -> None:
         self.path = str(folder / "floor")
@@ -30,12 +67,12 @@ class FileFloor(Contender):
     def save(self, number: int) -> None:
         temporary = self.path + ".tmp"
         with open(temporary, "wb") as file:
-            file.write(changed(number))
+            file.write(self._payload(number))
         os.replace(temporary, self.path)
 
 
-class SQLiteFloor(Contender):
-    name, family, is_floor = "sqlite3: SELECT, UPDATE by primary key", "SQLite", True
+class SQLiteFloor(Floor):
+    name, family = "sqlite3: SELECT, UPDATE by primary key", "SQLite"
 
     def __init__(self, folder: Path, servers: Servers, stack: ExitStack) -> None:
         self.connection = sqlite3.connect(folder / "floor.db", isolation_level=None)
@@ -46,16 +83,15 @@ class SQLiteFloor(Contender):
         self.connection.execute("INSERT INTO floor VALUES (?, ?)", (KEY, PAYLOAD))
 
     def load(self) -> Any:
-        return self.connection.execute("SELECT payload FROM floor WHERE id = ?", (KEY,)).fetchone()
+        return self.connection.execute("SELECT payload FROM floor WHERE id = ?", (KEY,)).fetchone()[0]
 
     def save(self, number: int) -> None:
-        self.connection.execute("UPDATE floor SET payload = ? WHERE id = ?", (changed(number), KEY))
+        self.connection.execute("UPDATE floor SET payload = ? WHERE id = ?", (self._payload(number), KEY))
 
 
-class _ServerFloor(Contender):
+class _ServerFloor(Floor):
     """A connection in autocommit, one SELECT and one UPDATE by primary key."""
 
-    is_floor = True
     blob: str
 
     def _connect(self, servers: Servers) -> Any:
@@ -64,19 +100,22 @@ class _ServerFloor(Contender):
     def __init__(self, folder: Path, servers: Servers, stack: ExitStack) -> None:
         self.connection = self._connect(servers)
         stack.callback(self.connection.close)
+        self.table = table = "floor_" + self.role.name.lower()
+        self.select = f"SELECT payload FROM {table} WHERE id = %s"
+        self.update = f"UPDATE {table} SET payload = %s WHERE id = %s"
         with self.connection.cursor() as cursor:
-            cursor.execute("DROP TABLE IF EXISTS floor")
-            cursor.execute(f"CREATE TABLE floor (id varchar(64) PRIMARY KEY, payload {self.blob})")
-            cursor.execute("INSERT INTO floor VALUES (%s, %s)", (KEY, PAYLOAD))
+            cursor.execute(f"DROP TABLE IF EXISTS {table}")
+            cursor.execute(f"CREATE TABLE {table} (id varchar(64) PRIMARY KEY, payload {self.blob})")
+            cursor.execute(f"INSERT INTO {table} VALUES (%s, %s)", (KEY, PAYLOAD))
 
     def load(self) -> Any:
         with self.connection.cursor() as cursor:
-            cursor.execute("SELECT payload FROM floor WHERE id = %s", (KEY,))
+            cursor.execute(self.select, (KEY,))
             return bytes(cursor.fetchone()[0])
 
     def save(self, number: int) -> None:
         with self.connection.cursor() as cursor:
-            cursor.execute("UPDATE floor SET payload = %s WHERE id = %s", (changed(number), KEY))
+            cursor.execute(self.update, (self._payload(number), KEY))
 
 
 class PostgresFloor(_ServerFloor):
@@ -99,23 +138,24 @@ class MySQLFloor(_ServerFloor):
         return pymysql.connect(autocommit=True, **servers.mariadb.settings)
 
 
-class RedisFloor(Contender):
-    name, family, is_floor = "redis-py: GET, SET PX", "Redis", True
+class RedisFloor(Floor):
+    name, family = "redis-py: GET, SET PX", "Redis"
 
     def __init__(self, folder: Path, servers: Servers, stack: ExitStack) -> None:
         self.client = servers.redis.client()
         stack.callback(self.client.close)
+        self.key = f"{self.role.name}:{KEY}"
         self.save(0)
 
     def load(self) -> Any:
-        return self.client.get(KEY)
+        return self.client.get(self.key)
 
     def save(self, number: int) -> None:
-        self.client.set(KEY, changed(number), px=10**9)
+        self.client.set(self.key, self._payload(number), px=10**9)
 
 
-class DurusFloor(Contender):
-    name, family, is_floor = "durus: get, commit of one Persistent", "Durus", True
+class DurusFloor(Floor):
+    name, family = "durus: get, commit of one Persistent", "Durus"
 
     def __init__(self, folder: Path, servers: Servers, stack: ExitStack) -> None:
         from durus.btree import BTree
@@ -135,18 +175,19 @@ class DurusFloor(Contender):
         return self.tree[KEY]["payload"]
 
     def save(self, number: int) -> None:
-        self.tree[KEY]["payload"] = changed(number)
+        self.tree[KEY]["payload"] = self._payload(number)
         self.connection.commit()
 
 
 class CookieFloor(Contender):
     """JSON, compressed, in base64, under an HMAC-SHA256."""
 
-    name, family, is_floor = "cookie: JSON, zlib, base64, HMAC", "cookie", True
+    name, family, role = "cookie: JSON, zlib, base64, HMAC", "cookie", Role.FLOOR
 
     def __init__(self, folder: Path, servers: Servers, stack: ExitStack) -> None:
         self.key = hashlib.sha256(SECRET.encode()).digest()
-        self.cookie = self.save(0)
+        self.session = dict(DATA)
+        self.save(0)
 
     def load(self) -> Any:
         body, _, signature = self.cookie.rpartition(".")
@@ -154,11 +195,19 @@ class CookieFloor(Contender):
         assert hmac.compare_digest(base64.urlsafe_b64decode(signature), expected)
         return json.loads(zlib.decompress(base64.urlsafe_b64decode(body)))
 
-    def save(self, number: int) -> str:
-        text = json.dumps({**DATA, "visits": number}, separators=(",", ":")).encode()
+    def save(self, number: int) -> None:
+        self.session["visits"] = number
+        text = json.dumps(self.session, separators=(",", ":")).encode()
         body = base64.urlsafe_b64encode(zlib.compress(text))
         signature = hmac.new(self.key, body, hashlib.sha256).digest()
-        return f"{body.decode()}.{base64.urlsafe_b64encode(signature).decode()}"
+        self.cookie = f"{body.decode()}.{base64.urlsafe_b64encode(signature).decode()}"
 
 
-FLOORS = [FileFloor, SQLiteFloor, PostgresFloor, MySQLFloor, RedisFloor, DurusFloor, CookieFloor]
+def _and_pickle(floor: type[Floor]) -> type[Contender]:
+    pickled: Any = type(f"{floor.__name__}AndPickle", (AndPickle, floor), {"name": f"{floor.name}, and pickle"})
+    return cast(type[Contender], pickled)
+
+
+_BYTES: list[type[Floor]] = [FileFloor, SQLiteFloor, PostgresFloor, MySQLFloor, RedisFloor, DurusFloor]
+
+FLOORS: list[type[Contender]] = [*_BYTES, CookieFloor, *map(_and_pickle, _BYTES)]

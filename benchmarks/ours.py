@@ -1,25 +1,36 @@
 """session3's stores: the store alone, and with the manager around it."""
 
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
 from session3 import open_store
 from session3.DictSession import DictSession
+from session3.errors import StoreExists
 from session3.SessionManager import SessionManager
 
-from .contenders import DATA, SECRET, Contender, Servers
+from .contenders import DATA, SECRET, Contender, Role, Servers
+
+
+def prepared(store: Any, stack: ExitStack) -> Any:
+    """Set a store up, if an earlier section has not done it on this server; it is closed with the stack."""
+    stack.enter_context(store)
+    with suppress(StoreExists):
+        store.setup()
+    return store
 
 
 class Ours(Contender):
     """A store of ours; what it loads is a session object, and its save compares and swaps."""
 
-    def _open(self, folder: Path, servers: Servers) -> Any:
+    role = Role.OURS
+
+    @classmethod
+    def open(cls, folder: Path, servers: Servers) -> Any:
         raise NotImplementedError
 
     def __init__(self, folder: Path, servers: Servers, stack: ExitStack) -> None:
-        self.store = stack.enter_context(self._open(folder, servers))
-        self.store.setup()
+        self.store = prepared(self.open(folder, servers), stack)
         self.manager = SessionManager(self.store, DictSession)
         visit = self.manager.begin(None)
         visit.session.update(DATA)  # type: ignore[union-attr]
@@ -36,6 +47,7 @@ class Ours(Contender):
         self.store.save_session(self.session)
 
     def read_only(self) -> None:
+        # The assertion: no Set-Cookie.
         visit = self.manager.begin(self.cookie)
         visit.session["name"]  # type: ignore[index]
         assert self.manager.finish(visit) is None
@@ -44,50 +56,61 @@ class Ours(Contender):
 class OurDirectory(Ours):
     name, family = "session3 Directory", "files"
 
-    def _open(self, folder: Path, servers: Servers) -> Any:
+    @classmethod
+    def open(cls, folder: Path, servers: Servers) -> Any:
         return open_store(f"directory://{folder}/ours")
 
 
 class OurSQLite(Ours):
     name, family = "session3 SQLite", "SQLite"
 
-    def _open(self, folder: Path, servers: Servers) -> Any:
+    @classmethod
+    def open(cls, folder: Path, servers: Servers) -> Any:
         return open_store(f"sqlite://{folder}/ours.db")
 
 
 class OurPostgres(Ours):
     name, family = "session3 Postgres", "Postgres"
 
-    def _open(self, folder: Path, servers: Servers) -> Any:
+    @classmethod
+    def open(cls, folder: Path, servers: Servers) -> Any:
         return open_store(servers.postgres.url)
 
 
 class OurMySQL(Ours):
     name, family = "session3 MySQL", "MySQL"
 
-    def _open(self, folder: Path, servers: Servers) -> Any:
+    @classmethod
+    def open(cls, folder: Path, servers: Servers) -> Any:
         return open_store(servers.mariadb.url)
 
 
 class OurRedis(Ours):
     name, family = "session3 Redis", "Redis"
 
-    def _open(self, folder: Path, servers: Servers) -> Any:
+    @classmethod
+    def open(cls, folder: Path, servers: Servers) -> Any:
         return open_store(servers.redis.url)
 
 
 class OurDurus(Ours):
     name, family = "session3 Durus", "Durus"
 
-    def _open(self, folder: Path, servers: Servers) -> Any:
+    @classmethod
+    def open(cls, folder: Path, servers: Servers) -> Any:
         return open_store(f"durus://{folder}/ours.durus")
 
 
 class OurCookie(Ours):
     name, family = "session3 cookie", "cookie"
 
-    def _open(self, folder: Path, servers: Servers) -> Any:
+    @classmethod
+    def open(cls, folder: Path, servers: Servers) -> Any:
         return open_store("cookie://", secret_key=SECRET)
 
+    def visits(self) -> int:
+        self.cookie = self.session.id  # which a save makes
+        return super().visits()
 
-OURS = [OurDirectory, OurSQLite, OurPostgres, OurMySQL, OurRedis, OurDurus, OurCookie]
+
+OURS: list[type[Ours]] = [OurDirectory, OurSQLite, OurPostgres, OurMySQL, OurRedis, OurDurus, OurCookie]

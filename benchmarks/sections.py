@@ -13,7 +13,8 @@ Points = list[tuple[float, float]]
 class Bench(NamedTuple):
     """Where a section works: private servers, an empty folder of its own, a stack for what has to be closed.
 
-    `is_quick`: fewer rounds, smaller sizes. `progress(done, of)` draws the section's bar.
+    `is_quick`: fewer rounds, smaller sizes. `progress(done, of)` draws the section's bar. `families`: what was asked
+    for, or None: everything.
     """
 
     servers: Servers
@@ -21,6 +22,7 @@ class Bench(NamedTuple):
     stack: ExitStack
     is_quick: bool
     progress: Callable[[int, int], None]
+    families: frozenset[str] | None = None
 
 
 class Target(NamedTuple):

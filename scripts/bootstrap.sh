@@ -3,6 +3,7 @@
 #
 #   scripts/bootstrap.sh packages NAME...   Debian packages, where we may install them (root); elsewhere names them
 #   scripts/bootstrap.sh venv EXTRA         the virtual environment $VENV, with this checkout and one of its extras
+#   scripts/bootstrap.sh upstream           the virtual environment $UPSTREAM_VENV, with session3 as it is on PyPI
 #
 # $PYTHON names the interpreter of the virtual environment.
 set -euo pipefail
@@ -195,7 +196,24 @@ venv() {
     recipe >"$stamp"
 }
 
+# What the benchmark measures us against; it bears our name, so it can't be installed where we are.
+upstream() {
+    local wanted=session3==3.4.1 stamp
+    VENV=${UPSTREAM_VENV:-.venv-upstream} stamp=$VENV/.session3-upstream
+    if venv_works; then
+        if [ "$wanted" = "$(cat "$stamp" 2>/dev/null)" ]; then return; fi
+    else
+        make_venv
+    fi
+    say "$VENV: pip install $wanted"
+    if install_from_source quixote && quietly pip install -q "$wanted"; then
+        echo "$wanted" >"$stamp"
+    else
+        say "not installed, so the benchmark leaves it out: $wanted"
+    fi
+}
+
 case ${1:-} in
-    packages | venv) "$@" ;;
-    *) die "usage: scripts/bootstrap.sh packages NAME... | venv EXTRA" ;;
+    packages | venv | upstream) "$@" ;;
+    *) die "usage: scripts/bootstrap.sh packages NAME... | venv EXTRA | upstream" ;;
 esac
