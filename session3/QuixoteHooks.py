@@ -41,12 +41,11 @@ class QuixoteHooks(QuixoteCookies, ABC):
     # -- the three hooks ---------------------------------------------------------------------------------------------
 
     def start_request(self) -> None:
-        from quixote import get_request
+        import quixote
 
-        request = get_request()
-        arrived = self._visit_of_request()
+        request = quixote.get_request()
         try:
-            visit = self.begin(arrived.cookie_value, arrived.remote_address)
+            visit = self.begin(*self._arrived())
         except StoreUnavailable as error:
             log.error("%s", error)
             raise _http_error(error) from error
@@ -56,30 +55,28 @@ class QuixoteHooks(QuixoteCookies, ABC):
 
     def finish_successful_request(self) -> None:
         """Also called for a request that a PublishError interrupted, and for one that never started."""
-        from quixote import get_request
-        from quixote.errors import PublishError
+        import quixote
 
-        visit = current_visit()
+        visit, request = current_visit(), quixote.get_request()
         if visit is None or visit.is_finished:
             return
-        visit.session = get_request().session
-        # Quixote is answering a PublishError already: what is raised then escapes it and leaves the request set.
-        is_interrupted = isinstance(sys.exc_info()[1], PublishError)
+        visit.session = request.session
+        interrupted_by = sys.exc_info()[1]
         try:
             change = self.finish(visit)
         except BaseException as error:
             self.abort(visit)
             if not isinstance(error, Exception):
                 raise
-            if is_interrupted:
+            if _is_answered(interrupted_by):
                 log.exception("the session of an interrupted request was not saved")
-                get_request().response.set_status(_status_of(error))
+                request.response.set_status(_status_of(error))
                 return
             if isinstance(error, (StoreUnavailable, FormTokenUsed)):
                 log.error("%s", error)
                 raise _http_error(error) from error
             raise
-        self._answer(visit, change)
+        self._answer(visit, change, request.response)
 
     def finish_failed_request(self) -> None:
         visit = current_visit()
@@ -131,11 +128,8 @@ class QuixoteHooks(QuixoteCookies, ABC):
 
     # -- the request -------------------------------------------------------------------------------------------------
 
-    def _answer(self, visit: Visit, change: CookieChange | None) -> None:
+    def _answer(self, visit: Visit, change: CookieChange | None, response: Any) -> None:
         """Put the decision into the response: only now, since a PublishError replaces an earlier response."""
-        from quixote import get_response
-
-        response = get_response()
         if change is not None:
             if change.value is None:
                 self.revoke_session_cookie()
@@ -146,6 +140,13 @@ class QuixoteHooks(QuixoteCookies, ABC):
             _keep_from_caches(response)
         if change is not None or visit.loaded is not None or visit.is_anonymous:
             response.set_header("Vary", vary_on_cookie(response.get_header("Vary")))
+
+
+def _is_answered(error: BaseException | None) -> bool:
+    """Tell whether Quixote is answering a PublishError: what is raised then escapes it and leaves the request set."""
+    from quixote.errors import PublishError
+
+    return isinstance(error, PublishError)
 
 
 def _keep_from_caches(response: Any) -> None:

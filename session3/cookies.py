@@ -115,7 +115,9 @@ def vary_on_cookie(vary: str | None) -> str:
     >>> vary_on_cookie(None), vary_on_cookie("Accept"), vary_on_cookie("cookie"), vary_on_cookie("*")
     ('Cookie', 'Accept, Cookie', 'cookie', '*')
     """
-    names = [name.strip() for name in (vary or "").split(",") if name.strip()]
+    if not vary:
+        return "Cookie"
+    names = [name.strip() for name in vary.split(",") if name.strip()]
     if not {"*", "cookie"}.intersection(name.lower() for name in names):
         names.append("Cookie")
     return ", ".join(names)

@@ -13,6 +13,7 @@ from typing import NamedTuple
 _MAGIC = b"2slots\r\n"
 _BLOCK = 4096
 _FILE_HEAD = struct.Struct("<8sI")
+_FILE_HEAD_AND_NOTE = struct.Struct("<8sI52xQHI")
 _SLOT_HEAD = struct.Struct("<QII")  # revision, length of the body, CRC-32 of both and the body
 _NOTE_HEAD = struct.Struct("<QHI")  # revision of the slot it is about, length, CRC-32 of both and the note
 _FIRST_READ = 4 * _BLOCK  # takes a whole file of two one-block slots; a larger buffer costs more than a second read
@@ -69,11 +70,12 @@ def pack_note(revision: int, note: bytes) -> bytes:
 def look(fd: int) -> View:
     """Look for the newest slot with a valid checksum. Raises NotSlots."""
     data = pread(fd, _FIRST_READ, 0)
-    size = _slot_size(data)
-    heads = [head for number in (0, 1) if (head := _head(fd, data, size, number))]
-    if len(heads) == 2 and heads[0] < heads[1]:
-        heads.reverse()
-    for place, (revision, length, checksum, number) in enumerate(heads):
+    if len(data) < _BLOCK:
+        raise NotSlots
+    magic, size, *note_head = _FILE_HEAD_AND_NOTE.unpack_from(data)
+    if magic != _MAGIC:
+        raise NotSlots
+    for place, (revision, length, checksum, number) in enumerate(_heads(fd, data, size)):
         start = _BLOCK + number * size + _SLOT_HEAD.size
         body = _body(fd, data, start, length) if length <= size - _SLOT_HEAD.size else b""
         if len(body) == length and _checksum(revision, body) == checksum:
@@ -82,29 +84,29 @@ def look(fd: int) -> View:
             is_certain = place == 0 or pread(fd, _SLOT_HEAD.size, start - _SLOT_HEAD.size) == (
                 _SLOT_HEAD.pack(revision, length, checksum)
             )
-            note, is_whole = _note(data, revision)
+            note, is_whole = (None, True) if note_head[0] != revision else _note(data, *note_head)
             return View(size, number, Slot(revision, body, note), is_certain and is_whole)
     return View(size, 1, None, False)
 
 
-def _head(fd: int, data: bytes, size: int, number: int) -> tuple[int, int, int, int] | None:
-    """Return revision, length, checksum and number of a slot; None where the file ends before it."""
-    offset = _BLOCK + number * size
-    head = data[offset : offset + _SLOT_HEAD.size]
-    if not head and len(data) == _FIRST_READ:
-        head = pread(fd, _SLOT_HEAD.size, offset)
-    return (*_SLOT_HEAD.unpack(head), number) if len(head) == _SLOT_HEAD.size else None
+def _heads(fd: int, data: bytes, size: int) -> list[tuple[int, int, int, int]]:
+    """Return revision, length, checksum and number of the slots that the file has, the newest first."""
+    heads = []
+    for number in (0, 1):
+        offset = _BLOCK + number * size
+        if len(data) >= offset + _SLOT_HEAD.size:
+            heads.append((*_SLOT_HEAD.unpack_from(data, offset), number))
+        elif len(data) == _FIRST_READ:  # else the file ends here
+            head = data[offset:] or pread(fd, _SLOT_HEAD.size, offset)
+            if len(head) == _SLOT_HEAD.size:
+                heads.append((*_SLOT_HEAD.unpack(head), number))
+    if len(heads) == 2 and heads[0] < heads[1]:
+        heads.reverse()
+    return heads
 
 
 def _checksum(revision: int, body: bytes) -> int:
     return zlib.crc32(body, zlib.crc32(struct.pack("<QI", revision, len(body))))
-
-
-def _slot_size(data: bytes) -> int:
-    if len(data) < _BLOCK or not data.startswith(_MAGIC):
-        raise NotSlots
-    size: int = _FILE_HEAD.unpack_from(data)[1]
-    return size
 
 
 def _body(fd: int, data: bytes, start: int, length: int) -> bytes:
@@ -113,11 +115,8 @@ def _body(fd: int, data: bytes, start: int, length: int) -> bytes:
     return pread(fd, length, start) if len(body) < length <= os.fstat(fd).st_size else body
 
 
-def _note(data: bytes, revision: int) -> tuple[bytes | None, bool]:
+def _note(data: bytes, revision: int, length: int, checksum: int) -> tuple[bytes | None, bool]:
     """Return the note about the slot with this revision, or None; and False if one is there but not whole."""
-    about, length, checksum = _NOTE_HEAD.unpack_from(data, NOTE_AT)
-    if about != revision:
-        return None, True
     start = NOTE_AT + _NOTE_HEAD.size
     note = data[start : start + length]
     is_whole = length <= MAX_NOTE and _checksum(revision, note) == checksum
