@@ -61,12 +61,9 @@ class DictSession(Session, SessionItems):
             return True
         return super()._differs_from_fresh()
 
-    def _own_deadline(self, since: float) -> float | None:
-        kept = self.data.get(expiry.ITEM)
-        return None if kept is None else expiry.own_deadline(kept, since)
-
-    def _ends_with_browser(self) -> bool:
-        return bool(self.data.get(expiry.ITEM) == 0)
+    def _kept_expiry(self) -> expiry.KeptExpiry:
+        kept: expiry.KeptExpiry = self.data.get(expiry.ITEM)
+        return kept
 
     @classmethod
     def merge(cls, base: "DictSession", mine: "DictSession", theirs: "DictSession") -> "DictSession":

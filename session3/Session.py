@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 from . import ids
 from .errors import FormTokenUsed
+from .expiry import KeptExpiry
 from .merge import MISSING, differs, merge_tokens, three_way, used_elsewhere
 from .serializers import PickleSerializer
 from .SessionTokens import SessionTokens
@@ -142,9 +143,9 @@ class Session(SessionTokens):
     def start_request(self) -> None:
         """Called as a request of Quixote's starts: tells the rest of the application who the user is."""
         if self.user is not None:
-            from quixote import get_request
+            import quixote
 
-            get_request().environ["REMOTE_USER"] = str(self.user)
+            quixote.get_request().environ["REMOTE_USER"] = str(self.user)
 
     def dump(self, file: TextIO | None = None, header: bool = True, deep: bool = True) -> None:
         """Write what a developer wants to see, to `file` or standard output; `deep` adds the subclass's attributes."""
@@ -210,12 +211,9 @@ class Session(SessionTokens):
         else:
             self._id_time = at
 
-    def _own_deadline(self, since: float) -> float | None:
-        """Return when the session itself says that it expires, last modified at `since`; None: the policy decides."""
+    def _kept_expiry(self) -> KeptExpiry:
+        """Return what the session itself says about its expiry, as session3.expiry keeps it; None: nothing."""
         return None
-
-    def _ends_with_browser(self) -> bool:
-        return False
 
     def _set_access_time(self, resolution: float) -> None:
         # Called by the manager; the resolution (seconds) keeps a busy session from being touched at each request.

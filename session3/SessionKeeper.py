@@ -7,6 +7,7 @@ from typing import Any
 
 from .cookies import REVOKE, CookieChange, check_size
 from .errors import ConfigurationError, FormTokenUsed, SessionConflict, SessionDeleted, StoreUnavailable
+from .expiry import KeptExpiry, own_deadline
 from .QuixoteHooks import QuixoteHooks
 from .Session import Session
 from .Visit import Visit
@@ -47,10 +48,12 @@ class SessionKeeper(QuixoteHooks):
         return self._keep(visit, session)
 
     def _is_worth_keeping(self, session: Session) -> bool:
-        now = self.store.clock()
-        own = session._own_deadline(now)
-        if own is not None and own <= now:
-            return False  # it says itself that it is over
+        kept = session._kept_expiry()
+        if kept is not None:
+            now = self.store.clock()
+            own = own_deadline(kept, now)
+            if own is not None and own <= now:
+                return False  # it says itself that it is over
         answer: Any = self.maintain_session(session)
         # An override written for Quixote's own manager calls the base and returns nothing.
         return bool(session.has_info() if answer is None else answer)
@@ -67,11 +70,11 @@ class SessionKeeper(QuixoteHooks):
             self._create(session)
         elif session is visit.loaded and self._is_to_rotate(visit, session):
             self._rotate(visit, session)
-        elif session is visit.loaded and self._is_due(visit, session):
+        elif self.renew_after is not None and session is visit.loaded and self._is_due(visit, session):
             self._renew(visit, session)
         else:
             self._save(visit, session)
-            if self._has_gone_on(visit, session):
+            if session.id != visit.cookie_value and self._has_gone_on(visit, session):
                 return None
         return self._cookie_for(visit, session)
 
@@ -80,7 +83,7 @@ class SessionKeeper(QuixoteHooks):
 
         A request that only read it is not told by its save, and the browser may hold a newer cookie.
         """
-        if session is not visit.loaded or session.id in (None, visit.cookie_value):
+        if session is not visit.loaded or session.id is None:
             return False
         now = self.store.load_session(session.id)
         return now is None or now.id != session.id
@@ -121,7 +124,7 @@ class SessionKeeper(QuixoteHooks):
     def _cookie_for(self, visit: Visit, session: Session) -> CookieChange | None:
         # What the store has now: a session that was only read was not written, and its expiry stays.
         expires = session._expires if session._snapshot is None else session._snapshot.expires
-        if session._ends_with_browser():
+        if session._kept_expiry() == 0:
             expires = None
         if session.id == visit.cookie_value and not self._has_moved(visit.expires, expires):
             return None
@@ -141,10 +144,9 @@ class SessionKeeper(QuixoteHooks):
             return self.ACCESS_TIME_RESOLUTION
         return min(self.ACCESS_TIME_RESOLUTION, self.idle_timeout / 20)
 
-    def _deadline(self, session: Session, used: float) -> float | None:
+    def _deadline(self, session: Session, used: float, kept: KeptExpiry) -> float | None:
         """Return when a session last used then expires: by its own word, by the timeouts, or as its record says."""
-        own = session._own_deadline(used)
-        if own is not None:
+        if kept is not None and (own := own_deadline(kept, used)) is not None:
             return own
         if self.idle_timeout is None and self.absolute_timeout is None:
             return session._expires
@@ -156,12 +158,14 @@ class SessionKeeper(QuixoteHooks):
         return min(deadlines, default=session._expires)
 
     def _new_expiry(self, visit: Visit, session: Session, since: float) -> float | None:
-        own = session._own_deadline(since)
-        if own is None and visit.has_own_expiry and session is visit.loaded:
-            session._expires = None  # it was the session's own, which is no more
-        elif own is not None and session is visit.loaded and not session.is_dirty():
-            return session._expires  # counted from the last save: to read is not to save
-        return self._deadline(session, since)
+        kept = session._kept_expiry()
+        if session is visit.loaded and (kept is not None or visit.has_own_expiry):
+            own = own_deadline(kept, since)
+            if own is None and visit.has_own_expiry:
+                session._expires = None  # it was the session's own, which is no more
+            elif own is not None and not session.is_dirty():
+                return session._expires  # counted from the last save: to read is not to save
+        return self._deadline(session, since, kept)
 
     # -- rotation ----------------------------------------------------------------------------------------------------
 
@@ -171,9 +175,8 @@ class SessionKeeper(QuixoteHooks):
         return visit.cycle and not self._was_just_renewed(visit, session)
 
     def _is_due(self, visit: Visit, session: Session) -> bool:
-        if self.renew_after is None or session._get_id_age() < self.renew_after:
-            return False
-        return not self._was_just_renewed(visit, session)
+        assert self.renew_after is not None
+        return session._get_id_age() >= self.renew_after and not self._was_just_renewed(visit, session)
 
     @staticmethod
     def _was_just_renewed(visit: Visit, session: Session) -> bool:

@@ -20,6 +20,7 @@ from typing import Literal
 from . import ids
 from .cookies import CookieChange, CookieOptions
 from .errors import ConfigurationError, SessionDeleted, StoreUnavailable
+from .expiry import own_deadline
 from .Session import Session
 from .SessionKeeper import SessionKeeper
 from .store.SessionStore import SessionStore, private_copy
@@ -113,8 +114,9 @@ class SessionManager(SessionKeeper):
         if session is visit.loaded or session._snapshot is not None:
             visit.loaded = session
             visit.user_key = session.get_user_key()
-            visit.expires = None if session._ends_with_browser() else session._expires
-            visit.has_own_expiry = session._own_deadline(0) is not None
+            kept = session._kept_expiry()
+            visit.expires = None if kept == 0 else session._expires
+            visit.has_own_expiry = own_deadline(kept, 0) is not None
             visit.tokens = session._tokens()
         else:
             visit.loaded = None
@@ -169,7 +171,7 @@ class SessionManager(SessionKeeper):
         if session is None:
             return None
         # The timeouts may be stricter now than they were when the record was written.
-        deadline = self._deadline(session, session.get_access_time())
+        deadline = self._deadline(session, session.get_access_time(), session._kept_expiry())
         if deadline is not None and deadline <= self.store.clock():
             return None
         if session._snapshot is None:

@@ -33,6 +33,7 @@ class SessionCodec:
         self._classes = ClassReferences(serializer) if serializer.keeps_classes else None
         self._is_deterministic = getattr(serializer, "is_deterministic", False)
         self._seal = seal
+        self.is_sealed = seal is not None
         self._warned: set[type] = set()
 
     def revives(self, session_class: type[Session]) -> bool:
@@ -55,7 +56,15 @@ class SessionCodec:
     def load(self, payload: bytes) -> Session:
         """Revive a session, without what its record knows (id, times). Raises DamagedRecord or UnknownClass."""
         try:
-            return self._load(payload)
+            if self._classes is None:
+                session_class, state = self.session_class, payload
+            elif payload.startswith(MARK):
+                session_class, state = self._classes.split(payload)
+            else:
+                return self._load_old(payload)
+            session = session_class.__new__(session_class)
+            session.__setstate__(self.serializer.loads(state))
+            return session
         except (ImportError, AttributeError) as error:
             raise UnknownClass(str(error)) from error
         except Exception as error:  # garbage can make a decoder raise anything
@@ -72,17 +81,7 @@ class SessionCodec:
             return True
         if self._is_deterministic or (self._classes is not None and not before.startswith(MARK)):
             return False
-        return payload == self.dump(self._load(before))
-
-    def _load(self, payload: bytes) -> Session:
-        session_class = self.session_class
-        if self._classes is not None:
-            if not payload.startswith(MARK):
-                return self._load_old(payload)
-            session_class, payload = self._classes.split(payload)
-        session = session_class.__new__(session_class)
-        session.__setstate__(self.serializer.loads(payload))
-        return session
+        return payload == self.dump(self.load(before))
 
     def _load_old(self, payload: bytes) -> Session:
         """Revive what session3 3.4.1 stored, a bare session, or 4.0.0a1, a pair of class and state."""
@@ -140,7 +139,3 @@ class SessionCodec:
 
     def open(self, key: str, sealed: bytes) -> bytes:
         return sealed if self._seal is None else self._seal.open(key, sealed)
-
-    @property
-    def is_sealed(self) -> bool:
-        return self._seal is not None

@@ -40,8 +40,7 @@ class PickleSerializer:
     def dumps(self, value: Any) -> bytes:
         return pickle.dumps(value, self.protocol)
 
-    def loads(self, data: bytes) -> Any:
-        return pickle.loads(data)
+    loads = staticmethod(pickle.loads)
 
 
 class JSONSerializer:

@@ -24,7 +24,7 @@ class RecordStore(SessionWrites, SessionStore):
 
     def load_session(self, id: str, default: Any = None) -> Any:
         found = self._find(self._key(id), id) if ids.is_id(id) else None
-        session = None if found is None else self._revive(found)
+        session = None if found is None else self._revive(*found)
         return default if session is None else session
 
     def has_session(self, id: str) -> bool:
@@ -89,7 +89,7 @@ class RecordStore(SessionWrites, SessionStore):
     def iter_sessions(self) -> Iterator[tuple[str, Any]]:
         for key, record in self.scan():
             if record.is_session(self.clock()):
-                session = self._revive(Found(key, None if self.hash_ids else key, record))
+                session = self._revive(key, None if self.hash_ids else key, record)
                 if session is not None:
                     yield (ids.StoredKey(key) if self.hash_ids else key), session
 

@@ -88,7 +88,7 @@ class SessionRecords(RecordVerbs):
         """Return the live session that a key leads to, its forwards followed, or None."""
         for _ in range(_MAX_FORWARDS):
             record = self.read(key)
-            if record is None or record.is_expired(self.clock()):
+            if record is None or (record.expires is not None and record.is_expired(self.clock())):
                 if log.isEnabledFor(logging.DEBUG):  # hashes cost more than an unknown id is worth
                     log.debug("%r: session %s is unknown, or has expired", self, ids.short_hash(key))
                 return None
@@ -107,12 +107,12 @@ class SessionRecords(RecordVerbs):
         record = self.read(key)
         return record is not None and record.forward == "" and not record.is_expired(self.clock())
 
-    def _revive(self, found: Found) -> Session | None:
+    def _revive(self, key: str, id: str | None, record: Record) -> Session | None:
         """Return the session of a record, or None, logged once for each key, if it is damaged or its class unknown."""
-        key, id, record = found
+        codec = self.codec
         try:
-            payload = self.codec.open(key, record.payload)
-            session = self.codec.load(payload)
+            payload = codec.open(key, record.payload) if codec.is_sealed else record.payload
+            session = codec.load(payload)
         except DamagedRecord as error:
             self._report_damage(key, error)
             return None

@@ -4,6 +4,7 @@ import logging
 
 from .. import ids
 from ..errors import SessionConflict, SessionDeleted
+from ..expiry import own_deadline
 from ..record import TOMBSTONE_SECONDS, Record, first_revision, is_later_revision, next_revision, user_key_text
 from ..Session import Session
 from ..Snapshot import Snapshot
@@ -72,7 +73,7 @@ class SessionWrites(SessionRecords):
         found = self._find(snapshot.key, snapshot.id)
         if found is not None and found.key == snapshot.key:
             found = found if is_later_revision(found.record.revision, snapshot.revision) else None
-        theirs = None if found is None else self._revive(found)
+        theirs = None if found is None else self._revive(*found)
         if theirs is None or theirs._snapshot is None:
             log.info("%r: session %s was deleted while a request worked on it", self, ids.short_hash(snapshot.key))
             raise SessionDeleted(f"{self!r}: session {ids.short_hash(snapshot.key)} was deleted meanwhile")
@@ -89,13 +90,13 @@ class SessionWrites(SessionRecords):
         return theirs._snapshot
 
     def _take_over(self, session: Session, merged: Session, theirs: Session) -> None:
-        own = session._own_deadline(0)
+        before = session._kept_expiry()
         for name in session._kept():
             del session.__dict__[name]
         session.__dict__.update(merged._kept())
-        if session._own_deadline(0) != own:  # the other request said when the session expires
-            now_own = session._own_deadline(self.clock())
-            session._expires = theirs._expires if now_own is None else now_own
+        if session._kept_expiry() != before:  # the other request said when the session expires
+            own = own_deadline(session._kept_expiry(), self.clock())
+            session._expires = theirs._expires if own is None else own
 
     def _leave_behind(self, snapshot: Snapshot, new_id: str | None, grace: float | None) -> bool:
         """Turn the record of a moved session into a tombstone, or for a grace a forward; False if it changed."""
