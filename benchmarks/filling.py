@@ -72,7 +72,7 @@ def drop(store: Any) -> None:
     if kind in ("PostgresSessionStore", "MySQLSessionStore"):
         store._change(f"DROP TABLE {store._table}", ())
     elif kind == "RedisSessionStore":
-        store._talk(lambda client: client.flushdb())
+        store._talk(lambda client: client.flushdb(asynchronous=True))
     store.close()
 
 
@@ -98,6 +98,7 @@ def _copy_value(store: Any, first: str, keys: list[str]) -> None:
 def _copy_row(store: Any, first: str, keys: list[str]) -> None:
     copy = f"INSERT INTO {store._table} (id, {_COLUMNS}) SELECT ?, {_COLUMNS} FROM {store._table} WHERE id = ?"
     with store._connections as connection:
+        connection.execute("PRAGMA cache_size = -1000000")  # KiB: random keys meet all pages of the index
         connection.execute("BEGIN IMMEDIATE")
         connection.executemany(copy, ((key, first) for key in keys))
         connection.execute("COMMIT")
@@ -157,3 +158,4 @@ def _settle(store: Any) -> None:
         store._query(f"ANALYZE TABLE {store._table}", ())
     elif kind == "SQLiteSessionStore":
         store._query("PRAGMA wal_checkpoint(TRUNCATE)", ())
+        store.close()  # with the large cache
