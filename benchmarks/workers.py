@@ -30,19 +30,20 @@ def _count(store: Any, id: str, item: str) -> None:
     store.save_session(session)
 
 
-def write_until_told(url: str, id: str) -> Iterator[Any]:
-    """Save a session again and again, until the next line of input; answer with the longest wait, and the number."""
+def write_until_told(url: str, *keys: str) -> Iterator[Any]:
+    """Save sessions in turn, until the next line of input; answer with the longest wait, and how many saves it was."""
     with open_store(url) as store:
-        session: Any = store.load_session(id)
-        longest = number = 0.0
+        sessions: list[Any] = [store.load_session(key) for key in keys]
+        longest, saves = 0.0, 0
         yield None
         while not select.select([sys.stdin], [], [], 0)[0]:
-            session["visits"] = number
+            session = sessions[saves % len(sessions)]
+            session["visits"] = saves + 2  # what is stored has 1
             begun = time.perf_counter()
             store.save_session(session)
             longest = max(longest, time.perf_counter() - begun)
-            number += 1
-        yield longest, number
+            saves += 1
+        yield longest, saves
 
 
 def iterate(url: str) -> Iterator[Any]:
