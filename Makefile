@@ -7,7 +7,7 @@ PYTEST_ARGS ?=
 export PYTHON ?=
 export VENV ?= .venv
 # Debian packages that tests use; they are installed where we may (root), else the tests that need them are skipped.
-TEST_PACKAGES ?= chromium libmariadb-dev mariadb-server pgbouncer pkg-config postgresql python3-gdbm redis-server
+TEST_PACKAGES ?= chromium libmariadb-dev mariadb-server pgbouncer pkg-config postgresql python3-gdbm redis-server strace
 
 BIN = $(VENV)/bin
 BOOTSTRAP = @scripts/bootstrap.sh
