@@ -7,6 +7,7 @@ import statistics
 import struct
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import Any, NamedTuple
 
 from session3 import ids
@@ -25,17 +26,14 @@ _EXPIRES_AT, _EXPIRES = 4096 + 16 + 24, struct.Struct("<d")  # in a file of one 
 
 
 class Crowd:
-    """A store of live sessions, and as many expired ones, which are put back after each purge."""
+    """A store of live sessions, and as many expired ones, for one purge."""
 
     def __init__(self, url: str, count: int) -> None:
         self.url = url
         self.store = open_empty(url)
         keys = [ids.make_id() for _ in range(count)]
-        self.live, self._expired = keys[: count // 2], keys[count // 2 :]
+        self.live, self._expired = keys[::2], keys[1::2]
         fill(self.store, record(), self.live)
-
-    def put_back(self) -> None:
-        random.shuffle(self._expired)
         fill(self.store, record(age=2 * _HOUR, lifetime=_HOUR), self._expired)
         self.store.close()  # a connection of Durus would have in memory what it stored
         self.store.has_session(self.live[0])
@@ -72,16 +70,22 @@ class Purge(NamedTuple):
 
 def run(bench: Bench) -> Outcome:
     count, runs = (QUICK_COUNT, QUICK_RUNS) if bench.is_quick else (COUNT, RUNS)
-    places = [urls(bench, number) for number in (1, 2)]
-    for place in places:
-        place["Durus server"] = bench.stack.enter_context(DurusServer()).url
-    names = [name for name in _BARE if name in places[0]]
+    # All are made before the first one is purged: a disk is slow to make files where it has just deleted many.
+    places = [urls(bench, number) for number in range(1, 2 * runs + 2)]
+    names = [name for name in _BARE if name == "Durus server" or name in places[0]]
     purges = []
     for done, name in enumerate(names):
         bench.progress(done, len(names))
-        purges.append(_measure(name, [place[name] for place in places], count, runs))
-        for path in bench.folder.iterdir():
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        with ExitStack() as stack:
+            if name == "Durus server":
+                own = [stack.enter_context(DurusServer()).url for _ in places]
+            else:
+                own = [place[name] for place in places]
+            if name == "Durus":
+                own.pop()  # a file is for one process: there is no writer beside it
+            purges.append(_measure(name, [Crowd(url, count) for url in own], runs))
+    for path in bench.folder.iterdir():
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
     bench.progress(len(names), len(names))
     notes = (
         f"`delete_expired_sessions()` over {count:,} sessions, half of them expired, beside the bare loop over files,"
@@ -94,22 +98,19 @@ def run(bench: Bench) -> Outcome:
     return Outcome("Purge", notes, [Table(head, [_row(purge) for purge in purges])], list(_targets(purges)), [])
 
 
-def _measure(name: str, places: list[str], count: int, runs: int) -> Purge:
-    crowds = [Crowd(url, count) for url in places]
+def _measure(name: str, crowds: list[Crowd], runs: int) -> Purge:
+    """Purge each of the stores once: ours and the bare way in turn, and the last one beside a writer."""
     measured = Purge(name, [], [])
+    unused = iter(crowds)
     for _ in range(runs):
-        random.shuffle(crowds)
-        turns = [(crowds[0], _purge, measured.ours), (crowds[1], _BARE[name], measured.bare)]
-        for crowd in crowds:
-            crowd.put_back()
+        turns = [(_purge, measured.ours), (_BARE[name], measured.bare)]
         random.shuffle(turns)
-        for crowd, purge, times in turns:
-            times.append(crowd.time(purge))
-    if name != "Durus":
-        crowd = crowds[0]
-        crowd.put_back()
-        alone = _wait(crowd, lambda: time.sleep(statistics.median(measured.ours)))
-        measured = measured._replace(alone=alone, beside=_wait(crowd, lambda: crowd.time(_purge)))
+        for purge, times in turns:
+            times.append(next(unused).time(purge))
+    last = next(unused, None)
+    if last is not None:
+        alone = _wait(last, lambda: time.sleep(statistics.median(measured.ours)))
+        measured = measured._replace(alone=alone, beside=_wait(last, lambda: last.time(_purge)))
     for crowd in crowds:
         drop(crowd.store)
     return measured
