@@ -57,8 +57,11 @@ def record(*, age: float = 0.0, lifetime: float | None = _DAY) -> Record:
 
 def fill(store: Any, kept: Record, keys: Sequence[str], tick: Callable[[int], None] = lambda count: None) -> None:
     """Store a record under each of the keys, none of which is taken; `tick` is told how many it was each time."""
+    kind = type(store).__name__
+    if kind == "MySQLSessionStore":
+        keys = sorted(keys)  # its table is in the order of the keys: at random, each row would meet another page
     store.insert(keys[0], kept)
-    copy = _COPIERS[type(store).__name__]
+    copy = _COPIERS[kind]
     others = iter(keys[1:])
     while batch := list(islice(others, _BATCH)):
         copy(store, keys[0], batch)
