@@ -3,7 +3,6 @@
 import gc
 import os
 import random
-import shutil
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -13,7 +12,7 @@ from typing import NamedTuple
 
 from session3 import ids
 
-from .filling import drop, fill, open_empty, record, urls
+from .filling import drop, empty, fill, open_empty, record, urls
 from .sections import Bench, Chart, Outcome, Points, Table, Target
 
 SIZES, QUICK_SIZES = (10**3, 10**4, 10**5, 10**6), (10**3, 10**4)
@@ -109,8 +108,7 @@ def _measure(bench: Bench, name: str, sizes: tuple[int, ...], rounds: int, tick:
     times = _times(crowds, rounds, tick)
     for crowd in crowds:
         drop(crowd.store)
-    for path in bench.folder.iterdir():
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    empty(bench.folder)
     return Growth(name, fitting, times, crowds[-1].seconds)
 
 

@@ -1,12 +1,11 @@
 """Memory: a look at all sessions, and a sweep, must not need room for all of them."""
 
-import shutil
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from session3 import ids
 
-from .filling import drop, fill, open_empty, record, urls
+from .filling import drop, empty, fill, open_empty, record, urls
 from .sections import Bench, Outcome, Table, Target
 from .Worker import Worker
 
@@ -55,8 +54,7 @@ def _peaks(bench: Bench, name: str, count: int) -> Iterator[Peak]:
         assert found == expected, f"{name}: {found} of {expected} sessions in {work}"
         yield Peak(name, work, opened, above)
     drop(store)
-    for path in bench.folder.iterdir():
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    empty(bench.folder)
 
 
 def _run(work: str, url: str) -> Any:

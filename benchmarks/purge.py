@@ -2,7 +2,6 @@
 
 import os
 import random
-import shutil
 import statistics
 import struct
 import time
@@ -13,7 +12,7 @@ from typing import Any, NamedTuple
 from session3 import ids
 from tests.durus_server import DurusServer
 
-from .filling import drop, fill, open_empty, record, urls
+from .filling import drop, empty, fill, open_empty, record, urls
 from .sections import Bench, Outcome, Table, Target
 from .Worker import Worker
 
@@ -84,8 +83,7 @@ def run(bench: Bench) -> Outcome:
             else:
                 own = [place[name] for place in places[: 2 * some + (name != "Durus")]]
             purges.append(_measure(name, [Crowd(url, count) for url in own], some))
-    for path in bench.folder.iterdir():
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    empty(bench.folder)
     bench.progress(len(names), len(names))
     notes = (
         f"`delete_expired_sessions()` over {count:,} sessions, half of them expired, beside the bare loop over files,"
