@@ -20,9 +20,11 @@ ROOT = Path(__file__).parent.parent
 class Worker:
     """A process that runs a function of this module: it starts when it is told to, and answers in JSON."""
 
+    module = "tests.processes"
+
     def __init__(self, function: str, *arguments: Any, **environment: str) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-W", "error", "-m", "tests.processes", function, *map(str, arguments)],
+            [sys.executable, "-W", "error", "-m", self.module, function, *map(str, arguments)],
             cwd=ROOT, env={**os.environ, **environment}, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
 
