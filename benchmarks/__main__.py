@@ -18,6 +18,11 @@ from .sections import Bench, Outcome
 SECTIONS = {
     "operations": "benchmarks.operations",
     "whole_request": "benchmarks.whole_request",
+    "growth": "benchmarks.growth",
+    "purge": "benchmarks.purge",
+    "throughput": "benchmarks.throughput",
+    "memory": "benchmarks.memory",
+    "imports": "benchmarks.imports",
 }
 ROOT = Path(__file__).parent.parent
 

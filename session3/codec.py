@@ -84,7 +84,7 @@ class SessionCodec:
         return payload == self.dump(self.load(before))
 
     def _load_old(self, payload: bytes) -> Session:
-        """Revive what session3 3.4.1 stored, a bare session, or 4.0.0a1, a pair of class and state."""
+        """Revive what session3 3.4.1 stored, a bare session, or what we did at first, a pair of class and state."""
         value = self.serializer.loads(payload)
         if isinstance(value, Session):
             return value

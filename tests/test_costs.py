@@ -33,11 +33,11 @@ DIRECTORY: Costs = {
 # A transaction of SQLite takes and frees a lock; one that writes two; the first after a write of our own one more.
 # It writes a head and a page to its log for each page that changed: of the table and, where a row goes, of its index.
 SQLITE: Costs = {
-    "load": {"stat": 1, "getpid": 1, "fcntl": 2},
+    "load": {"stat": 1, "fcntl": 2},
     "unchanged save": {},
-    "changed save": {"getrandom": 1, "stat": 1, "getpid": 1, "fcntl": 4, "pwrite64": 2},
-    "touch": {"stat": 1, "getpid": 1, "fcntl": 6, "pwrite64": 2},
-    "delete": {"stat": 1, "getpid": 1, "fcntl": 6, "pwrite64": 4},
+    "changed save": {"getrandom": 1, "stat": 1, "fcntl": 4, "pwrite64": 2},
+    "touch": {"stat": 1, "fcntl": 6, "pwrite64": 2},
+    "delete": {"stat": 1, "fcntl": 6, "pwrite64": 4},
 }
 SHELVE: Costs = {
     "load": {"pread64": 1, "stat": 2},
