@@ -78,7 +78,7 @@ def drop(store: Any) -> None:
     if kind in ("PostgresSessionStore", "MySQLSessionStore"):
         store._change(f"DROP TABLE {store._table}", ())
     elif kind == "RedisSessionStore":
-        store._talk(lambda client: client.flushdb(asynchronous=True))
+        store._talk(lambda client: client.execute_command("FLUSHDB", "ASYNC"))
     store.close()
 
 
@@ -145,7 +145,7 @@ def _copy_redis_value(store: Any, first: str, keys: list[str]) -> None:
         for place = 2, #KEYS do redis.call('SET', KEYS[place], value, 'PX', milliseconds) end
     """
     names = [store._name(key) for key in (first, *keys)]
-    store._talk(lambda client: client.eval(script, len(names), *names))
+    store._talk(lambda client: client.execute_command("EVAL", script, len(names), *names))
 
 
 def _copy_persistent(store: Any, first: str, keys: list[str]) -> None:
@@ -153,10 +153,9 @@ def _copy_persistent(store: Any, first: str, keys: list[str]) -> None:
 
     def work(root: Any, again: bool) -> None:
         tree = root["session3"]
-        head = {name: value for name, value in tree[first].items() if name != "body"}
-        payload = tree[first]["body"]["payload"]
+        items = {name: value for name, value in tree[first].items() if name != "touched"}
         for key in keys:
-            tree[key] = PersistentDict(head, body=PersistentDict(payload=payload))
+            tree[key] = PersistentDict(items, touched=PersistentDict())
 
     store._transactions.run(work)
 

@@ -66,10 +66,7 @@ def _is_plain(value: Any, depth: int) -> bool:
         return False
     if _SCALARS.issuperset(map(type, values)):
         return True
-    for part in values:
-        if type(part) not in _SCALARS and not _is_plain(part, depth + 1):
-            return False
-    return True
+    return all(_is_plain(part, depth + 1) for part in values if type(part) not in _SCALARS)
 
 
 def _plain(value: Any, depth: int) -> Any:
