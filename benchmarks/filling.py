@@ -26,7 +26,7 @@ _COLUMNS = ", ".join(COLUMNS)
 
 
 def urls(bench: Bench, number: int) -> dict[str, str]:
-    """Return the URL of each store that can be had here; another number is another place."""
+    """Return the URL of each store that is asked for and can be had here; another number is another place."""
     folder, (postgres, mariadb, redis) = bench.folder, bench.servers
     found = {
         "Directory": f"directory://{folder}/directory{number}",
@@ -40,7 +40,12 @@ def urls(bench: Bench, number: int) -> dict[str, str]:
         found["MySQL"] = f"{mariadb.url}?table=bench{number}"
     if redis is not None:
         found["Redis"] = f"redis://127.0.0.1:{redis.port}/{number}"
-    return found
+    return {name: url for name, url in found.items() if is_asked_for(bench, name)}
+
+
+def is_asked_for(bench: Bench, store: str) -> bool:
+    family = "files" if store in ("Directory", "Shelve") else store.split()[0]  # the server of Durus is Durus, too
+    return bench.families is None or family in bench.families
 
 
 def open_empty(url: str) -> Any:
