@@ -83,7 +83,8 @@ def drop(store: Any) -> None:
     if kind in ("PostgresSessionStore", "MySQLSessionStore"):
         store._change(f"DROP TABLE {store._table}", ())
     elif kind == "RedisSessionStore":
-        store._talk(lambda client: client.flushdb(asynchronous=True))
+        store._given.flushdb(asynchronous=True)
+        store._given.close()
     store.close()
 
 
@@ -149,19 +150,21 @@ def _copy_redis_value(store: Any, first: str, keys: list[str]) -> None:
         local value, milliseconds = redis.call('GET', KEYS[1]), redis.call('PTTL', KEYS[1])
         for place = 2, #KEYS do redis.call('SET', KEYS[place], value, 'PX', milliseconds) end
     """
-    names = [store._name(key) for key in (first, *keys)]
-    store._talk(lambda client: client.eval(script, len(names), *names))
+    names = [store.prefix + key for key in (first, *keys)]
+    store._given.eval(script, len(names), *names)
 
 
 def _copy_persistent(store: Any, first: str, keys: list[str]) -> None:
     from durus.persistent_dict import PersistentDict
 
+    def copied(found: Any) -> Any:
+        items = {name: copied(value) if isinstance(value, PersistentDict) else value for name, value in found.items()}
+        return PersistentDict(items)
+
     def work(root: Any, again: bool) -> None:
         tree = root["session3"]
-        head = {name: value for name, value in tree[first].items() if name != "body"}
-        payload = tree[first]["body"]["payload"]
         for key in keys:
-            tree[key] = PersistentDict(head, body=PersistentDict(payload=payload))
+            tree[key] = copied(tree[first])
 
     store._transactions.run(work)
 
