@@ -26,7 +26,7 @@ _COLUMNS = ", ".join(COLUMNS)
 
 
 def urls(bench: Bench, number: int) -> dict[str, str]:
-    """Return the URL of each store that can be had here; another number is another place."""
+    """Return the URL of each store that is asked for and can be had here; another number is another place."""
     folder, (postgres, mariadb, redis) = bench.folder, bench.servers
     found = {
         "Directory": f"directory://{folder}/directory{number}",
@@ -40,7 +40,12 @@ def urls(bench: Bench, number: int) -> dict[str, str]:
         found["MySQL"] = f"{mariadb.url}?table=bench{number}"
     if redis is not None:
         found["Redis"] = f"redis://127.0.0.1:{redis.port}/{number}"
-    return found
+    return {name: url for name, url in found.items() if is_asked_for(bench, name)}
+
+
+def is_asked_for(bench: Bench, store: str) -> bool:
+    family = "files" if store in ("Directory", "Shelve") else store.split()[0]  # the server of Durus is Durus, too
+    return bench.families is None or family in bench.families
 
 
 def open_empty(url: str) -> Any:
@@ -78,7 +83,8 @@ def drop(store: Any) -> None:
     if kind in ("PostgresSessionStore", "MySQLSessionStore"):
         store._change(f"DROP TABLE {store._table}", ())
     elif kind == "RedisSessionStore":
-        store._talk(lambda client: client.execute_command("FLUSHDB", "ASYNC"))
+        store._given.flushdb(asynchronous=True)
+        store._given.close()
     store.close()
 
 
@@ -144,18 +150,21 @@ def _copy_redis_value(store: Any, first: str, keys: list[str]) -> None:
         local value, milliseconds = redis.call('GET', KEYS[1]), redis.call('PTTL', KEYS[1])
         for place = 2, #KEYS do redis.call('SET', KEYS[place], value, 'PX', milliseconds) end
     """
-    names = [store._name(key) for key in (first, *keys)]
-    store._talk(lambda client: client.execute_command("EVAL", script, len(names), *names))
+    names = [store.prefix + key for key in (first, *keys)]
+    store._given.eval(script, len(names), *names)
 
 
 def _copy_persistent(store: Any, first: str, keys: list[str]) -> None:
     from durus.persistent_dict import PersistentDict
 
+    def copied(found: Any) -> Any:
+        items = {name: copied(value) if isinstance(value, PersistentDict) else value for name, value in found.items()}
+        return PersistentDict(items)
+
     def work(root: Any, again: bool) -> None:
         tree = root["session3"]
-        items = {name: value for name, value in tree[first].items() if name != "touched"}
         for key in keys:
-            tree[key] = PersistentDict(items, touched=PersistentDict())
+            tree[key] = copied(tree[first])
 
     store._transactions.run(work)
 

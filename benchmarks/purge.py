@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from session3 import ids
 from tests.durus_server import DurusServer
 
-from .filling import drop, empty, fill, open_empty, record, urls
+from .filling import drop, empty, fill, is_asked_for, open_empty, record, urls
 from .sections import Bench, Outcome, Table, Target
 from .Worker import Worker
 
@@ -72,7 +72,7 @@ def run(bench: Bench) -> Outcome:
     count, runs = (QUICK_COUNT, QUICK_RUNS) if bench.is_quick else (COUNT, RUNS)
     # All are made before the first one is purged: a disk is slow to make files where it has just deleted many.
     places = [urls(bench, number) for number in range(1, 2 * runs + 2)]
-    names = [name for name in _BARE if name == "Durus server" or name in places[0]]
+    names = [name for name in _BARE if name in places[0] or (name == "Durus server" and is_asked_for(bench, name))]
     purges = []
     for done, name in enumerate(names):
         bench.progress(done, len(names))

@@ -10,7 +10,7 @@ from tests.durus_server import DurusServer
 from tests.processes import run_together
 
 from .contenders import DATA
-from .filling import drop, open_empty, urls
+from .filling import drop, is_asked_for, open_empty, urls
 from .sections import Bench, Chart, Outcome, Points, Table
 from .Worker import Worker
 
@@ -22,7 +22,9 @@ APART, TOGETHER = "a session each", "one session"
 
 
 def run(bench: Bench) -> Outcome:
-    places = {**urls(bench, 1), "Durus server": bench.stack.enter_context(DurusServer()).url}
+    places = urls(bench, 1)
+    if is_asked_for(bench, "Durus server"):
+        places["Durus server"] = bench.stack.enter_context(DurusServer()).url
     names = [name for name in REQUESTS if name in places]
     rates: dict[tuple[str, str], Points] = {}
     done, of = 0, len(names) * 2 * len(PROCESSES)
