@@ -18,7 +18,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from . import forks
-from .durusstorages import close, forget, import_durus, start_pack
+from .durusstorages import close, forget, free, import_durus, start_pack
 from .errors import ConfigurationError, SessionError
 
 T = TypeVar("T")
@@ -110,6 +110,12 @@ class DurusTransactions:
             self._drop(InterruptedError(repr(error)))
             raise
         raise DurusFailure(f"{_MAX_CONFLICTS} conflicts with other writers in a row")
+
+    def free(self) -> None:
+        """Free the memory of all that was loaded. Durus keeps thousands of objects, and a walk needs none twice."""
+        with self._lock:
+            if self._connection is not None and self._forks == forks.count:
+                free(self._connection)
 
     def pack(self) -> None:
         """Drop what nothing leads to any more; other threads, and clients of a server, work on meanwhile."""

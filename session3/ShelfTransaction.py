@@ -88,12 +88,10 @@ class ShelfTransaction:
 
         No line can say "deleted" to a stock reader, so .dir is written anew: as costly for one key as for a thousand.
         """
-        places = dict(self._index.places)
-        gone = places.keys() & set(keys)
-        for key in gone:
-            del places[key]
+        gone = {key for key in keys if key in self._index.places}
         if gone:
-            self._replace(places)
+            # Nothing here holds the old index: a large one and its successor need not be in memory both.
+            self._replace(item for item in self._index.places.items() if item[0] not in gone)
             self._has_written = True
         return len(gone)
 
@@ -119,8 +117,8 @@ class ShelfTransaction:
         dumbfile.write_at(self._fd, value, position)
         return position, len(value)
 
-    def _replace(self, places: dict[bytes, Place]) -> None:
-        dumbfile.write_index(self._shelf._dir, places)
+    def _replace(self, items: Iterable[tuple[bytes, Place]]) -> None:
+        dumbfile.write_index(self._shelf._dir, items)
         with self._shelf._mutex:
             self._shelf._open()
 
@@ -141,12 +139,12 @@ class ShelfTransaction:
         """Copy an old database into .dat and the marker, which from then on counts in its place."""
         shelf = self._shelf
         if not flavour:
-            return dumbfile.write_index(shelf._dir, {})
+            return dumbfile.write_index(shelf._dir, ())
         with dumbfile.open_old(shelf.filename, flavour) as old:  # open to the end: gdbm keeps its writers out
             keys = old.keys()  # not all flavours iterate
             places = {key: self._add(old.get(key)) for key in keys}
             os.fsync(self._fd)
-            dumbfile.write_index(shelf._marker, places)
+            dumbfile.write_index(shelf._marker, places.items())
             self._roll_forward(places)
 
     def _roll_forward(self, places: dict[bytes, Place]) -> None:
@@ -156,7 +154,7 @@ class ShelfTransaction:
         if shelf._dir in files:  # ndbm's, and it may look like an empty one of ours, or ours like one of ndbm's
             dumbfile.remove_files(files)
             files = []
-        dumbfile.write_index(shelf._dir, places)
+        dumbfile.write_index(shelf._dir, places.items())
         dumbfile.remove_files([*files, shelf._marker])
         sync_folder(shelf._dir)
 
@@ -167,7 +165,7 @@ class ShelfTransaction:
             if self._end >= shelf.compact_above and self._end > 2 * index.live and self._end >= shelf._compact_next:
                 self._compact()
             elif index.has_damage or index.lines > 2 * len(index.places) + shelf.spare_lines:
-                self._replace(dict(index.places))
+                self._replace(index.places.items())
         except OSError as error:
             shelf._compact_next = self._end + shelf.compact_above  # a full disk: not again at each write
             _log.warning("%s can't be compacted: %s", shelf.filename, error)
@@ -190,5 +188,5 @@ class ShelfTransaction:
         """Append these values once more, from the end that was set, and put an index that says so in place."""
         places = places | {key: self._add(dumbfile.read_at(self._fd, places[key])) for key in keys}
         os.fsync(self._fd)
-        self._replace(places)  # also where nothing moved: readers have to see that something will
+        self._replace(places.items())  # also where nothing moved: readers have to see that something will
         return places

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import ast
 import importlib
+import itertools
 import logging
 import os
 import re
 import stat
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
 from typing import Any
 
@@ -25,6 +26,8 @@ from session3.disk import exists, sync_folder
 Place = tuple[int, int]  # offset and length of a value in .dat
 BLOCK = 512  # a stock writer overwrites in place up to the end of a value's last block
 BINARY = getattr(os, "O_BINARY", 0)
+_PART = 2**20  # bytes of .dir that are read at once; a line is shorter
+_LINES = 10_000  # that are written at once
 
 _log = logging.getLogger(__name__)
 _plain_line = re.compile(rb"'([^'\\]*)', \((\d+), (\d+)\)\s*").fullmatch
@@ -118,15 +121,18 @@ class Index:
         return True
 
     def _read(self, end: int) -> None:
-        data = read_at(self._fds[0], (self.size, end - self.size))
-        lines = data[: data.rfind(b"\n") + 1]
-        for line in lines.splitlines():
-            if found := parse_line(line):
-                self._add(*found)
-            else:
-                self.has_damage = True
-                _log.warning("%s: a line that can't be read is left out", self.path)
-        self.size += len(lines)
+        # In parts, since a large index is in memory as objects already.
+        while data := read_at(self._fds[0], (self.size, min(end - self.size, _PART))):
+            lines = data[: data.rfind(b"\n") + 1]
+            for line in lines.splitlines():
+                if found := parse_line(line):
+                    self._add(*found)
+                else:
+                    self.has_damage = True
+                    _log.warning("%s: a line that can't be read is left out", self.path)
+            self.size += len(lines)
+            if not lines:
+                break  # torn
 
     def _add(self, key: bytes, place: Place) -> None:
         old = self.places.get(key)
@@ -153,19 +159,23 @@ class Index:
             raise
 
     def close(self) -> None:
-        """Close the files; again is no error."""
+        """Close the files, and forget what is in them; again is no error."""
+        self.places = {}
         while self._fds:
             os.close(self._fds.pop())
 
 
-def write_index(path: str, places: Mapping[bytes, Place]) -> None:
+def write_index(path: str, items: Iterable[tuple[bytes, Place]]) -> None:
     """Put a new .dir in place of the old one, if any: a reader finds either, at any moment, after a power cut too."""
     temporary = path + ".tmp"  # one name: whoever writes holds the lock, and a killed one's litter is used again
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | BINARY, 0o600)
     try:
         with suppress(FileNotFoundError):
             os.chmod(temporary, stat.S_IMODE(os.stat(path).st_mode))
-        write_at(fd, b"".join([format_line(*item) for item in places.items()]), 0)
+        rest, position = iter(items), 0
+        while part := b"".join([format_line(*item) for item in itertools.islice(rest, _LINES)]):
+            write_at(fd, part, position)
+            position += len(part)
         # Always: a rename that outlives its data in a power cut would lose every key, not only the latest.
         os.fsync(fd)
     finally:

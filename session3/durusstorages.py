@@ -117,6 +117,16 @@ def close(storage: Any) -> None:
         storage.s.close()
 
 
+def free(connection: Any) -> None:
+    """Turn what a connection has loaded into ghosts, which are loaded again where they are asked for."""
+    cache = connection.get_cache()
+    for loaded in cache.recent_objects.map.values():
+        if loaded._p_is_saved():
+            loaded._p_set_status_ghost()
+    cache.recent_objects.map.clear()
+    cache.objects.clear_dead()
+
+
 def forget(connection: Any) -> None:
     """Let go of a connection that belongs to the parent process, without a word to its server or its file."""
     storage = connection.get_storage()

@@ -183,9 +183,11 @@ class DirectorySessionStore(RecordStore):
 
     def _remove_if_due(self, key: str, now: float, unused_for: float | None) -> bool:
         with self._writing(key) as file:
+            if file is None:
+                return False
             # Now that it is locked, look again: it may have been used since.
-            record = None if file is None else self._look(key)
-            if file is None or record is None or not record.is_due(now, unused_for):
+            record = self._look(key) if file.slot is None else _unpack(file.slot)
+            if record is None or not record.is_due(now, unused_for):
                 return False
             file.unlink()
             return True

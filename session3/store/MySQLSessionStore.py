@@ -47,6 +47,7 @@ class MySQLSessionStore(ServerSQLSessionStore):
         " forward varchar(512) CHARACTER SET ascii COLLATE ascii_bin,"
         " INDEX (user_key)) ENGINE = InnoDB",
     )
+    BATCH = 2500
 
     _max_packet = 2**24  # bytes; the server's is asked for with the first connection
 

@@ -44,8 +44,7 @@ class PostgresSessionStore(ServerSQLSessionStore):
         " expires timestamptz, user_key text, forward text) WITH (fillfactor = 85)",
         'CREATE INDEX IF NOT EXISTS "{name}_user_key" ON {table} (user_key) WHERE user_key IS NOT NULL',
     )
-    # Rows that somebody is writing are in use: they are not waited for.
-    DELETE = "DELETE FROM {table} WHERE id IN (SELECT id FROM {table} WHERE {among} AND {due} FOR UPDATE SKIP LOCKED)"
+    BATCH = 10_000  # nobody waits for it, but who writes a session that is just being deleted
 
     def __init__(self, conn: Any, table: str | None = None, **options: Any) -> None:
         self._prepared: WeakKeyDictionary[Any, set[str]] = WeakKeyDictionary()

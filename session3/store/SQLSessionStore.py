@@ -10,7 +10,6 @@ from .RecordStore import RecordStore
 TIMES = ("created", "modified", "accessed", "expires")
 COLUMNS = ("payload", "revision", *TIMES, "user_key", "forward")
 _PAGE = 200  # records that `scan` holds at once
-_BATCH = 1000  # rows that a sweep looks at in one transaction: a writer waits a few milliseconds at most
 
 
 class SQLSessionStore(RecordStore):
@@ -30,8 +29,8 @@ class SQLSessionStore(RecordStore):
     #: The column in whose order a sweep goes through the table, and a value before all that it can have.
     ORDER = "id"
     START: Any = ""
-    #: DELETE of the rows {among} a batch for which {due}.
-    DELETE = "DELETE FROM {table} WHERE {among} AND {due}"
+    #: Rows that a sweep looks at in one transaction: a writer waits for the end of it at most.
+    BATCH = 1000
 
     @abstractmethod
     def _query(self, sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
@@ -107,10 +106,9 @@ class SQLSessionStore(RecordStore):
         # In batches through the whole table, once a night perhaps: an index on times that change with each save would
         # cost more at each save.
         order, one = self.ORDER, self.PARAMETER
-        batch = f"SELECT {order} AS n FROM {self._table} WHERE {order} > {one} ORDER BY {order} LIMIT {_BATCH}"
+        batch = f"SELECT {order} AS n FROM {self._table} WHERE {order} > {one} ORDER BY {order} LIMIT {self.BATCH}"
         due, parameters = self._due(unused_for)
-        among = f"{order} > {one} AND {order} <= {one}"
-        delete = self.DELETE.format(table=self._table, among=among, due=due)
+        delete = f"DELETE FROM {self._table} WHERE {order} > {one} AND {order} <= {one} AND {due}"
         deleted, last = 0, self.START
         while (end := self._first(f"SELECT max(n) FROM ({batch}) AS batch", (last,))) is not None:
             deleted += self._change(delete, (last, end, *parameters))

@@ -100,7 +100,8 @@ class ShelveSessionStore(RecordStore):
 
     @unavailable_on(OSError)
     def scan(self) -> Iterator[tuple[str, Record]]:
-        for key in self._keys():
+        for name in self._names():
+            key = name.decode("latin-1")
             record = self.read(key)
             if record is not None:
                 yield key, record
@@ -109,21 +110,21 @@ class ShelveSessionStore(RecordStore):
     def sweep(self, unused_for: float | None) -> tuple[int, int]:
         now = self.clock()
         deleted = left = 0
-        keys = self._keys()
-        for start in range(0, len(keys), _BATCH):
+        names = self._names()
+        for start in range(0, len(names), _BATCH):
             with self._shelf.writing() as shelf:
-                for key in keys[start : start + _BATCH]:
-                    if shelf.get(key.encode()) in (None, _DEAD):
+                for name in names[start : start + _BATCH]:
+                    if shelf.get(name) in (None, _DEAD):
                         continue
-                    record = self._read(shelf, key)
+                    record = self._read(shelf, name.decode("latin-1"))
                     if record is None:
                         continue  # how old it is can't be told, nor whether it was ever ours
                     if record.is_due(now, unused_for):
-                        shelf[key.encode()] = _DEAD
+                        shelf[name] = _DEAD
                         deleted += 1
                     else:
                         left += record.is_session(now)
-        self._bury(keys)
+        self._bury(names)
         return deleted, left
 
     @unavailable_on(OSError)
@@ -148,18 +149,19 @@ class ShelveSessionStore(RecordStore):
             with self._shelf.writing() as shelf:
                 yield shelf
 
-    def _bury(self, keys: list[str]) -> None:
+    def _bury(self, names: list[bytes]) -> None:
         """Take the dead out of the index, all in one step: it costs as much as one."""
-        if any(self._shelf.get(key.encode()) == _DEAD for key in keys):
+        if any(self._shelf.get(name) == _DEAD for name in names):
             with self._shelf.writing() as shelf:
-                dead = [key.encode() for key in keys if shelf.get(key.encode()) == _DEAD]
-                shelf.remove(dead + [key + _TOUCHED for key in dead])
+                dead = (name for name in names if shelf.get(name) == _DEAD)
+                shelf.remove(each for name in dead for each in (name, name + _TOUCHED))
 
     def _is_ours(self, shelf: Any, key: bytes) -> bool:
         return shelf.get(key) == _DEAD or self._read(shelf, key.decode("latin-1")) is not None
 
-    def _keys(self) -> list[str]:
-        return [key.decode("latin-1") for key in self._shelf.keys() if not key.endswith(_TOUCHED)]
+    def _names(self) -> list[bytes]:
+        # As the index has them in memory already.
+        return [name for name in self._shelf.keys() if not name.endswith(_TOUCHED)]
 
     def _read(self, shelf: Any, key: str) -> Record | None:
         value = shelf.get(key.encode())
