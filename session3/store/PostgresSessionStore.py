@@ -24,6 +24,7 @@ _EXISTS = ("42P07", "42710", "23505")  # of two that create a table at the same 
 _PREPARED = "42P05"
 _FORGOTTEN = ("26000", "0A000")  # no such prepared statement; one whose result has another type since an ALTER TABLE
 _MAX_PREPARES = 2
+_PAGES = 1000  # of the table, that a sweep looks at in one transaction; nobody waits for what it deletes
 _MAX_RIVALS = 10
 _DEADLOCK = "40P01"
 _IDLE = 0  # psycopg2.extensions.TRANSACTION_STATUS_IDLE, and libpq's
@@ -44,7 +45,6 @@ class PostgresSessionStore(ServerSQLSessionStore):
         " expires timestamptz, user_key text, forward text) WITH (fillfactor = 85)",
         'CREATE INDEX IF NOT EXISTS "{name}_user_key" ON {table} (user_key) WHERE user_key IS NOT NULL',
     )
-    BATCH = 10_000  # nobody waits for it, but who writes a session that is just being deleted
 
     def __init__(self, conn: Any, table: str | None = None, **options: Any) -> None:
         self._prepared: WeakKeyDictionary[Any, set[str]] = WeakKeyDictionary()
@@ -72,6 +72,17 @@ class PostgresSessionStore(ServerSQLSessionStore):
     def _location(self, connection: Any) -> str:
         info = connection.info
         return f"{info.host}:{info.port}/{info.dbname}"
+
+    def sweep(self, unused_for: float | None) -> tuple[int, int]:
+        # As the rows lie in the table: in the order of the keys each is on another page. What is moved from one part to
+        # another meanwhile was just written, and is for the next sweep.
+        pages = self._query(f"SELECT pg_relation_size('{self._table}') / current_setting('block_size')::int", ())[0][0]
+        (due, ages), (live, now) = self._due(unused_for), self._live()
+        delete = f"DELETE FROM {self._table} WHERE ctid >= %s::tid AND ctid < %s::tid AND {due}"
+        deleted = 0
+        for start in range(0, pages + 1, _PAGES):
+            deleted += self._change(delete, (f"({start},0)", f"({start + _PAGES},0)", *ages))
+        return deleted, self._query(f"SELECT count(*) FROM {self._table} WHERE {live}", now)[0][0]
 
     def _execute(self, connection: Any, sql: str, parameters: Sequence[Any]) -> tuple[list[tuple[Any, ...]], int]:
         # psycopg 3 prepares by itself; with psycopg2 a prepared statement saves up to a third of a round trip's time.

@@ -106,16 +106,17 @@ class SQLSessionStore(RecordStore):
         # In batches through the whole table, once a night perhaps: an index on times that change with each save would
         # cost more at each save.
         order, one = self.ORDER, self.PARAMETER
-        batch = f"SELECT {order} AS n FROM {self._table} WHERE {order} > {one} ORDER BY {order} LIMIT {self.BATCH}"
-        due, parameters = self._due(unused_for)
+        (due, ages), (live, now) = self._due(unused_for), self._live()
+        rows = (
+            f"SELECT {order} AS place, CASE WHEN {due} THEN 0 WHEN {live} THEN 1 ELSE 0 END AS kept"
+            f" FROM {self._table} WHERE {order} > {one} ORDER BY {order} LIMIT {self.BATCH}"
+        )
         delete = f"DELETE FROM {self._table} WHERE {order} > {one} AND {order} <= {one} AND {due}"
-        deleted, last = 0, self.START
-        while (end := self._first(f"SELECT max(n) FROM ({batch}) AS batch", (last,))) is not None:
-            deleted += self._change(delete, (last, end, *parameters))
-            last = end
-        live, parameters = self._live()
-        return deleted, self._first(f"SELECT count(*) FROM {self._table} WHERE {live}", parameters) or 0
-
-    def _first(self, sql: str, parameters: Sequence[Any]) -> Any:
-        rows = self._query(sql, parameters)
-        return rows[0][0] if rows else None
+        deleted, left, last = 0, 0, self.START
+        while found := self._query(f"SELECT max(place), sum(kept) FROM ({rows}) AS batch", (*ages, *now, last)):
+            end, kept = found[0]
+            if end is None:
+                break
+            deleted += self._change(delete, (last, end, *ages))
+            left, last = left + int(kept), end
+        return deleted, left
