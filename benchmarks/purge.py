@@ -86,11 +86,11 @@ def run(bench: Bench) -> Outcome:
     empty(bench.folder)
     bench.progress(len(names), len(names))
     notes = (
-        f"`delete_expired_sessions()` over {count:,} sessions, half of them expired, beside the bare loop over files,"
-        f" DELETE statement and count of what is left, or walk and commit on an equal copy; the ratio is the median of {runs} (on Durus one, which"
-        " is slow). Meanwhile another process saves sessions without a pause: its longest wait, in ms, and of how many"
-        " saves, is beside that of as long a time without a purge. A Durus file is for one process. Redis expires by"
-        " itself, and has nothing to purge."
+        f"`delete_expired_sessions()` over {count:,} sessions, half of them expired, beside what is written by hand for"
+        " an equal copy: a loop over files, a DELETE statement and a count of what is left, a walk and a commit. The"
+        f" ratio is the median of {runs} (on Durus one, which is slow). Meanwhile another process saves sessions: its"
+        " longest wait, in ms, and of how many saves, is beside that of as long a time without a purge. A Durus file"
+        " is for one process. Redis expires by itself, and has nothing to purge."
     )
     head = ["", "bare, s", "session3, s", "ratio", "longest wait", "without a purge"]
     return Outcome("Purge", notes, [Table(head, [_row(purge) for purge in purges])], list(_targets(purges)), [])

@@ -11,13 +11,13 @@ Threads: safe, under one lock. Processes: a connection is never used in a proces
 after it broke, another one is opened, if we were given what opens it; else every further call is a DurusFailure.
 """
 
+import os
 import random
 import threading
 import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from . import forks
 from .durusstorages import close, forget, free, import_durus, start_pack
 from .errors import ConfigurationError, SessionError
 
@@ -45,7 +45,7 @@ class DurusTransactions:
         self._opener: Callable[[], Any] | None = None
         self._connection: Any = None
         self._broken: Exception | None = None
-        self._forks = forks.count
+        self._pid = os.getpid()
         self._lock = threading.RLock()
         if isinstance(source, Connection):
             self._adopt(source)
@@ -114,7 +114,7 @@ class DurusTransactions:
     def free(self) -> None:
         """Free the memory of all that was loaded. Durus keeps thousands of objects, and a walk needs none twice."""
         with self._lock:
-            if self._connection is not None and self._forks == forks.count:
+            if self._connection is not None and self._pid == os.getpid():
                 free(self._connection)
 
     def pack(self) -> None:
@@ -173,17 +173,17 @@ class DurusTransactions:
             close(connection.get_storage())
 
     def _notice_fork(self) -> None:
-        if self._forks == forks.count:
+        if self._pid == os.getpid():
             return
         if self._opener is None:
             raise DurusFailure("its connection was opened before a fork: to write through it would destroy the data")
         with _forking:
-            if self._forks != forks.count:
+            if self._pid != os.getpid():
                 self._lock = threading.RLock()  # a thread that is not here may have held the other one
                 connection, self._connection = self._connection, None
                 if connection is not None:
                     forget(connection)
-                self._forks = forks.count
+                self._pid = os.getpid()
 
 
 class _Lost(Exception):

@@ -14,6 +14,7 @@ hooks are in QuixoteHooks. A manager holds no state of a request, and is as safe
 """
 
 import logging
+import math
 from contextvars import ContextVar
 from typing import Literal
 
@@ -67,7 +68,7 @@ class SessionManager(SessionKeeper):
     ) -> None:
         timeouts = {"idle_timeout": idle_timeout, "absolute_timeout": absolute_timeout, "renew_after": renew_after}
         for name, seconds in timeouts.items():
-            if seconds is not None and seconds <= 0:
+            if seconds is not None and not 0 < seconds < math.inf:
                 raise ConfigurationError(f"{name} is a number of seconds above 0, or None; got {seconds!r}")
         if on_unavailable not in ("raise", "anonymous"):
             raise ConfigurationError(f'on_unavailable is "raise" or "anonymous", not {on_unavailable!r}')

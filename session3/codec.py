@@ -56,6 +56,8 @@ class SessionCodec:
     def load(self, payload: bytes) -> Session:
         """Revive a session, without what its record knows (id, times). Raises DamagedRecord or UnknownClass."""
         try:
+            if not isinstance(payload, bytes):
+                payload = memoryview(payload).tobytes()  # as some drivers give it
             if self._classes is None:
                 session_class, state = self.session_class, payload
             elif payload.startswith(MARK):

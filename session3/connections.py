@@ -11,7 +11,6 @@ import threading
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
-from . import forks
 from .errors import StoreUnavailable
 
 C = TypeVar("C")
@@ -28,12 +27,13 @@ class Held(Generic[C]):
     def __init__(self, connection: C, token: object = None) -> None:
         self.connection = connection
         self.token = token
-        self._forks = forks.count
+        self._pid = os.getpid()
         self._number = next(_numbers)
         _open[self._number] = connection
 
     def is_foreign(self) -> bool:
-        return self._forks != forks.count
+        # Asked of the system each time: a fork in C, as uWSGI's, calls no hook of Python's.
+        return self._pid != os.getpid()
 
     def close(self) -> None:
         if not self.is_foreign() and _open.pop(self._number, None) is not None:
@@ -99,12 +99,12 @@ class Shared(Generic[C]):
     def __init__(self, connection: C, name: str) -> None:
         self._connection = connection
         self._name = name
-        self._forks = forks.count
+        self._pid = os.getpid()
         self._lock = threading.RLock()
 
     def __enter__(self) -> C:
         # Before the lock: another thread of the parent may have held it at the fork, and nobody is left to release it.
-        if self._forks != forks.count:
+        if self._pid != os.getpid():
             raise StoreUnavailable(f"{self._name}: a connection can't be used in a forked process")
         self._lock.acquire()
         return self._connection

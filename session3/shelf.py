@@ -113,11 +113,10 @@ class Shelf:
         self._drop()
 
     def _drop(self) -> None:
-        index, self._index, fd, self._locked = self._index, None, self._locked, -1
+        index, self._index = self._index, None
         if index:
             index.close()
-        if fd >= 0:
-            os.close(fd)
+        self._close_lock()
 
     def _restart(self) -> None:
         """Begin anew in a forked child, where other threads' locks stay locked, and the flock is the parent's."""
@@ -126,6 +125,7 @@ class Shelf:
         self._writer = 0  # the thread that has the turn
         self._life = object()
         self._drop()
+        self._pid = os.getpid()
 
     def _is_ours(self) -> bool:
         is_dumb = exists(self._dir) and not exists(self.filename + ".pag")  # ndbm has a .dir too
@@ -159,6 +159,9 @@ class Shelf:
 
     def _lock(self) -> int:
         """Wait for the lock, and return the locked .dat."""
+        if self._pid != os.getpid():
+            # Forked in C, as by uWSGI, where no hook of Python's is called: what the parent locks we would hold, too.
+            self._close_lock()
         while True:
             if self._locked < 0:
                 self._locked = os.open(self._dat, os.O_RDWR | os.O_CREAT | BINARY, 0o600)
@@ -166,7 +169,11 @@ class Shelf:
             with suppress(FileNotFoundError):
                 if os.path.samestat(os.fstat(self._locked), os.stat(self._dat)):
                     return self._locked
-            fd, self._locked = self._locked, -1
+            self._close_lock()
+
+    def _close_lock(self) -> None:
+        fd, self._locked, self._pid = self._locked, -1, os.getpid()
+        if fd >= 0:
             os.close(fd)
 
 

@@ -17,6 +17,7 @@ True
 b'second'
 """
 
+import io
 import os
 
 from . import locks
@@ -156,9 +157,12 @@ def temporary_name(path: str) -> str:
 
 # A class, since a generator as a context manager costs several microseconds of the fifteen that a write takes.
 class _Opened:
-    """Open and lock the file that bears a name now; its descriptor, or None if none does."""
+    """Open and lock the file that bears a name now; its descriptor, or None if none does.
 
-    fd: int | None = None
+    A file object owns the descriptor: where a signal's exception comes before `__exit__`, the lock goes with it.
+    """
+
+    _file: io.FileIO | None = None
 
     def __init__(self, path: str, flags: int = 0) -> None:
         self.path = path
@@ -172,24 +176,25 @@ class _Opened:
                 if self._flags:
                     raise  # it would have been created: the folder is missing
                 return None
+            self._file = io.FileIO(fd, "r+b")
             try:
                 locks.lock(fd)
                 # While we waited the file may have been replaced or removed.
                 if _bears_name(fd, self.path):
-                    self.fd = fd
                     return fd
-                locks.unlock(fd)
-            finally:
-                if self.fd is None:
-                    os.close(fd)
+            except BaseException:
+                self.__exit__()
+                raise
+            self.__exit__()
 
     def __exit__(self, *exception: object) -> None:
-        if self.fd is not None:
+        file, self._file = self._file, None
+        if file is not None:
             try:
                 # Unlocked, not only closed: a child that was forked meanwhile has the descriptor too.
-                locks.unlock(self.fd)
+                locks.unlock(file.fileno())
             finally:
-                os.close(self.fd)
+                file.close()
 
 
 class _Writing:
@@ -198,11 +203,9 @@ class _Writing:
         self._durable = durable
 
     def __enter__(self) -> SlotFile | None:
-        fd = self._opened.__enter__()
-        if fd is None:
-            return None
         try:
-            return SlotFile(fd, self._opened.path, self._durable)
+            fd = self._opened.__enter__()
+            return None if fd is None else SlotFile(fd, self._opened.path, self._durable)
         except BaseException:
             self.__exit__()
             raise

@@ -1,5 +1,6 @@
 """Other processes for the tests: workers that start together, and writers that are killed."""
 
+import ctypes
 import json
 import os
 import random
@@ -7,6 +8,7 @@ import select
 import signal
 import subprocess
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,26 @@ import session3
 from session3.DictSession import DictSession
 
 ROOT = Path(__file__).parent.parent
+
+
+def is_true_in_a_fork(question: Callable[[], bool], fork: Callable[[], int] = os.fork) -> bool:
+    """Answer a question in a forked child, which is killed if that takes more than ten seconds."""
+    pid = fork()
+    if pid == 0:
+        try:
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            signal.alarm(10)
+            os._exit(0 if question() else 1)
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(2)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
+def is_true_in_a_fork_of_c(question: Callable[[], bool]) -> bool:
+    """Answer it in a child that was forked behind Python's back, as uWSGI does: no hook is called."""
+    return is_true_in_a_fork(question, ctypes.PyDLL(None).fork)
 
 
 class Worker:

@@ -91,6 +91,29 @@ def test_a_bare_session_as_session3_3_4_1_stored_it_loads_and_counts_as_changed(
     assert not codec.is_same(codec.dump(found), payload)
 
 
+def test_a_payload_may_be_any_buffer() -> None:
+    """Some drivers return a memoryview."""
+    payload = codec.dump(DictSession("example1"))
+    for buffer in (memoryview(payload), bytearray(payload)):
+        assert isinstance(codec.load(buffer), DictSession)  # type: ignore[arg-type]
+    for garbage in (None, 7, "text"):
+        with pytest.raises(DamagedRecord):
+            codec.load(garbage)  # type: ignore[arg-type]
+
+
+def test_a_class_is_looked_up_again_when_its_module_has_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    payload = codec.dump(Shop("example1"))
+    codec.load(payload)
+    another = type("Shop", (Shop,), {"__module__": Shop.__module__})
+    monkeypatch.setattr(sys.modules[Shop.__module__], "Shop", another)
+    assert type(codec.load(payload)) is another
+    with pytest.raises(SerializationError, match="not the same object"):
+        codec.dump(Shop("example1"))
+    monkeypatch.delattr(sys.modules[Shop.__module__], "Shop")
+    with pytest.raises(UnknownClass):
+        codec.load(payload)
+
+
 # -- is_same ---------------------------------------------------------------------------------------------------------
 
 

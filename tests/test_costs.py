@@ -26,18 +26,18 @@ Costs = dict[str, dict[str, int]]
 DIRECTORY: Costs = {
     "load": {"openat": 1, "pread64": 1, "close": 1},
     "unchanged save": {},
-    "changed save": {"getrandom": 1, "openat": 1, "flock": 2, "stat": 2, "pread64": 1, "pwrite64": 1, "close": 1},
-    "touch": {"openat": 1, "flock": 2, "stat": 2, "pread64": 1, "pwrite64": 1, "close": 1},
-    "delete": {"openat": 1, "flock": 2, "stat": 2, "pread64": 1, "unlink": 1, "close": 1},
+    "changed save": {"getrandom": 1, "openat": 1, "flock": 2, "stat": 3, "pread64": 1, "pwrite64": 1, "close": 1},
+    "touch": {"openat": 1, "flock": 2, "stat": 3, "pread64": 1, "pwrite64": 1, "close": 1},
+    "delete": {"openat": 1, "flock": 2, "stat": 3, "pread64": 1, "unlink": 1, "close": 1},
 }
 # A transaction of SQLite takes and frees a lock; one that writes two; the first after a write of our own one more.
 # It writes a head and a page to its log for each page that changed: of the table and, where a row goes, of its index.
 SQLITE: Costs = {
-    "load": {"stat": 1, "fcntl": 2},
+    "load": {"stat": 1, "getpid": 1, "fcntl": 2},
     "unchanged save": {},
-    "changed save": {"getrandom": 1, "stat": 1, "fcntl": 4, "pwrite64": 2},
-    "touch": {"stat": 1, "fcntl": 6, "pwrite64": 2},
-    "delete": {"stat": 1, "fcntl": 6, "pwrite64": 4},
+    "changed save": {"getrandom": 1, "stat": 1, "getpid": 1, "fcntl": 4, "pwrite64": 2},
+    "touch": {"stat": 1, "getpid": 1, "fcntl": 6, "pwrite64": 2},
+    "delete": {"stat": 1, "getpid": 1, "fcntl": 6, "pwrite64": 4},
 }
 SHELVE: Costs = {
     "load": {"pread64": 1, "stat": 2},

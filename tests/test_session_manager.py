@@ -1,6 +1,7 @@
 """The policy of a request, without a framework."""
 
 import logging
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -415,7 +416,7 @@ class TestExpiry:
         assert begin(SessionManager(store, DictSession, absolute_timeout=100), cookie)[1].id is None
         assert begin(SessionManager(store, DictSession, absolute_timeout=300), cookie)[1].user == "alice"
 
-    @pytest.mark.parametrize("timeouts", [{"idle_timeout": 0}, {"absolute_timeout": -1}])
+    @pytest.mark.parametrize("timeouts", [{"idle_timeout": 0}, {"absolute_timeout": -1}, {"idle_timeout": math.inf}])
     def test_a_timeout_that_makes_no_sense_is_refused(self, store: Any, timeouts: Any) -> None:
         with pytest.raises(ConfigurationError, match="timeout"):
             SessionManager(store, **timeouts)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import dbm.dumb
+import fcntl
 import functools
 import importlib
 import itertools
@@ -30,6 +31,8 @@ import pytest
 from session3 import dumbfile
 from session3.locks import lock
 from session3.shelf import Shelf, ShelfError, open_shelf
+
+from .processes import is_true_in_a_fork_of_c
 
 OLD = {
     "dbm.gnu": "apt install python3-gdbm, and run with /usr/bin/python3",
@@ -140,6 +143,23 @@ def test_opening_creates_nothing(base: str) -> None:
     modes = {name: stat.S_IMODE(os.stat(base + name).st_mode) for name in (".dat", ".dir")}
     assert modes == {".dat": 0o600, ".dir": 0o600}
     assert sorted(os.listdir(os.path.dirname(base))) == ["shelf.dat", "shelf.dir"]
+
+
+def test_after_a_fork_that_python_does_not_know_of_a_child_has_a_lock_of_its_own(
+    base: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shelf = open_shelf(base)
+    with shelf.writing() as transaction:
+        transaction[b"key"] = b"value"
+
+    def is_locked_out() -> bool:
+        monkeypatch.setattr("session3.shelf.lock", lambda fd: fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB))
+        with pytest.raises(BlockingIOError):
+            shelf._lock()
+        return True
+
+    with shelf.writing():
+        assert is_true_in_a_fork_of_c(is_locked_out)
 
 
 def test_random_operations_match_a_dict(base: str) -> None:

@@ -1,6 +1,7 @@
 """The two-slot file: what it promises to readers, to writers, and after a kill."""
 
 import contextlib
+import fcntl
 import itertools
 import os
 import random
@@ -568,6 +569,17 @@ def test_a_forked_child_keeps_no_lock_of_its_parent(path: str) -> None:
         os.close(leave)
         os.close(stay)
         assert status_of(pid) == 0
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # it was not closed, that's the point
+def test_what_a_signal_kept_from_its_end_holds_no_lock(path: str) -> None:
+    """A signal's exception can come between the lock and the block, or before the end of the block has begun."""
+    slots.create(path, 1, b"one")
+    opened = slots.writing(path)
+    assert opened.__enter__() is not None
+    del opened
+    with open(path, "rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def test_counting_processes_lose_nothing(path: str) -> None:

@@ -55,14 +55,10 @@ class DirectorySessionStore(RecordStore):
 
     @unavailable_on(OSError)
     def read(self, key: str) -> Record | None:
-        path = self._path(key)
         try:
-            slot = slots.read(path)
-            record = None if slot is None else _unpack(slot)
+            record = self._read_file(self._path(key))
         except FileNotFoundError:
             return None
-        except slots.NotSlots:
-            record = self._read_upstream(path)
         if record is None:
             self._report_damage(key, "no valid contents")
         return record
@@ -136,6 +132,13 @@ class DirectorySessionStore(RecordStore):
             with self._writing(key) as file:
                 if file is not None and self._look(key) is not None:
                     file.unlink()
+
+    def _read_file(self, path: str) -> Record | None:
+        try:
+            slot = slots.read(path)
+        except slots.NotSlots:
+            return self._read_upstream(path)
+        return None if slot is None else _unpack(slot)
 
     # -- files -------------------------------------------------------------------------------------------------------
 

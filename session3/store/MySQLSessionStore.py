@@ -61,9 +61,13 @@ class MySQLSessionStore(ServerSQLSessionStore):
             cursor.execute("SELECT @@max_allowed_packet")
             self._max_packet = cursor.fetchone()[0]
 
-    def _record_of(self, row: Sequence[Any]) -> Record:
-        head, _, payload = row[0].partition(b"|p|")
-        return self._record_from(payload, head.decode())
+    def _record_of(self, row: Sequence[Any], key: str) -> Record | None:
+        if row[0] is not None:
+            head, _, payload = row[0].partition(b"|p|")
+            return self._record_from(payload, head.decode())
+        # A function of strings gives NULL for what is longer than max_allowed_packet, which may have been larger once.
+        rows = self._query(f"SELECT payload, concat_ws('|', {self._head()}) FROM {self._table} WHERE id = %s", (key,))
+        return self._record_from(*rows[0]) if rows else None
 
     def _age(self, seconds: float) -> float:
         return round(seconds * 1_000_000)

@@ -35,7 +35,7 @@ class PostgresSessionStore(ServerSQLSessionStore):
 
     TIME_PARAMETER = "now() + %s * interval '1 second'"
     ROW = "payload, concat_ws('|', {head})"
-    TIME = "date_part('epoch', {})::text"
+    TIME = "(date_part('epoch', {}) * 1000000)::bigint"  # whole, since a setting may round floats
     HEX = "encode(convert_to({}, 'UTF8'), 'hex')"
     MARKED = "{} || {}"
     # Room in each page for another version of a row, so that a save touches no index.
@@ -63,11 +63,11 @@ class PostgresSessionStore(ServerSQLSessionStore):
         if _is_psycopg2(connection):
             self._prepared[connection] = set()
 
-    def _record_of(self, row: Sequence[Any]) -> Record:
+    def _record_of(self, row: Sequence[Any], key: str) -> Record:
         return self._record_from(bytes(row[0]), row[1])
 
     def _seconds(self, time: str) -> float:
-        return float(time)
+        return int(time) / 1_000_000
 
     def _location(self, connection: Any) -> str:
         info = connection.info

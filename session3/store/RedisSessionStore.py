@@ -31,7 +31,7 @@ from . import redisclients as clients
 from . import redisrecord
 from .RecordStore import RecordStore
 from .RedisConnections import RedisConnections
-from .ServerClock import Guess, ServerClock
+from .ServerClock import COMPARE_EVERY, Guess, ServerClock
 
 T = TypeVar("T")
 
@@ -78,7 +78,7 @@ class RedisSessionStore(RecordStore):
         self._copy: Any = None
         self._prefix = prefix.encode()
         self._failures = clients.failures(client)
-        self._server_clock = ServerClock(self.clock)
+        self._server_clock = ServerClock(self.clock, 0 if clients.is_cluster(client) else COMPARE_EVERY)
 
     def __repr__(self) -> str:
         return f"RedisSessionStore({clients.place(self._given)!r}, prefix={self.prefix!r})"

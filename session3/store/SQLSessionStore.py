@@ -43,7 +43,8 @@ class SQLSessionStore(RecordStore):
     def _parameters(self, record: Record) -> Sequence[Any]:
         return record
 
-    def _record_of(self, row: Sequence[Any]) -> Record:
+    def _record_of(self, row: Sequence[Any], key: str) -> Record | None:
+        """Return the record of a row of RECORD; None if the row could not be told whole, and is gone by now."""
         return Record._make(row)
 
     @abstractmethod
@@ -78,7 +79,7 @@ class SQLSessionStore(RecordStore):
 
     def read(self, key: str) -> Record | None:
         rows = self._query(self._select, (key,))
-        return self._record_of(rows[0]) if rows else None
+        return self._record_of(rows[0], key) if rows else None
 
     def insert(self, key: str, record: Record) -> bool:
         return self._change(self._insert, (*self._parameters(record), key)) == 1
@@ -99,7 +100,9 @@ class SQLSessionStore(RecordStore):
         # Pages by key, each fetched whole: a half-read cursor would stand in the way of writers.
         while rows := self._query(self._page, (last,)):
             for *columns, key in rows:
-                yield key, self._record_of(columns)
+                record = self._record_of(columns, key)
+                if record is not None:
+                    yield key, record
             last = rows[-1][-1]
 
     def sweep(self, unused_for: float | None) -> tuple[int, int]:

@@ -16,7 +16,8 @@ from typing import NamedTuple
 #: Seconds between two clocks that count as none, so that a record's times don't wander with each round trip's length.
 MAX_DRIFT = 0.5
 
-_COMPARE_EVERY = 1.0  # seconds, in which a server's clock that is set goes unnoticed; our own is seen at once
+#: Seconds in which a server's clock that is set goes unnoticed; our own is seen at once.
+COMPARE_EVERY = 1.0
 
 
 class Guess(NamedTuple):
@@ -32,12 +33,14 @@ class Guess(NamedTuple):
 
 
 class ServerClock:
-    """`clock`: ours. The system's may be set, and is compared again and again. Another one is compared once, and leads
-    from then on: whoever moves it wants to see the sessions expire.
+    """`clock`: ours. The system's may be set, and is compared again and again: once in `every` seconds, or with 0 at
+    each call, as for several servers with a clock each. Another one is compared once, and leads from then on: whoever
+    moves it wants to see the sessions expire.
     """
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, clock: Callable[[], float], every: float = COMPARE_EVERY) -> None:
         self._clock = clock
+        self._every = every
         self._is_systems = clock is time.time
         self._known = _Known(0.0, -math.inf, 0.0)
 
@@ -45,7 +48,7 @@ class ServerClock:
         known, now, steady = self._known, self._clock(), time.monotonic()
         if known.at == -math.inf:
             return Guess(known.lead, now - known.lead)
-        is_recent = steady - known.at < _COMPARE_EVERY and abs(now - steady - known.ahead) < MAX_DRIFT
+        is_recent = steady - known.at < self._every and abs(now - steady - known.ahead) < MAX_DRIFT
         return Guess(known.lead, None if is_recent or not self._is_systems else now - known.lead)
 
     def learn(self, guess: Guess, shift: float) -> float:

@@ -11,11 +11,11 @@
 Threads: safe. Processes: each has its own sessions; a forked child starts with a copy. Crash: all is lost.
 """
 
+import os
 import threading
 from collections.abc import Iterator
 from typing import Any
 
-from .. import forks
 from ..record import Record
 from .RecordStore import RecordStore
 
@@ -31,11 +31,11 @@ class VolatileSessionStore(RecordStore):
         self._new_lock()
 
     def _new_lock(self) -> None:
-        self._lock, self._forks = threading.Lock(), forks.count
+        self._lock, self._pid = threading.Lock(), os.getpid()
 
     def _locked(self) -> threading.Lock:
         # A thread of the parent may have held the lock at a fork, and nobody is left to release it.
-        if self._forks != forks.count:
+        if self._pid != os.getpid():
             self._new_lock()
         return self._lock
 

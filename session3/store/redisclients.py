@@ -98,15 +98,16 @@ def place(client: Any) -> str:
 
 def nodes(client: Any) -> list[redis.Redis]:
     """Return a plain client for each server that keeps a part of the keys."""
-    if isinstance(client, RedisConnections):
-        return [driver().Redis(connection_pool=client.connection_pool)]
-    if not is_cluster(client):
+    if isinstance(client, RedisConnections) or not is_cluster(client):
         return [client]
     return [client.get_redis_connection(node) for node in client.get_primaries()]
 
 
 def scan(node: Any, cursor: int, pattern: bytes, count: int, _: Any) -> tuple[int, list[bytes]]:
     """Return the next cursor of a server, 0 at the end, and the keys on the way to it."""
+    if isinstance(node, RedisConnections):
+        after, keys = node.execute_command("SCAN", cursor, "MATCH", pattern, "COUNT", count)
+        return int(after), keys
     found: tuple[int, list[bytes]] = node.scan(cursor, pattern, count)
     return found
 
@@ -120,10 +121,13 @@ def disconnect(client: Any) -> None:
 
 def send_together(node: Any, commands: list[tuple[Any, ...]]) -> list[Any]:
     """Send commands in one round trip, and return their results; b"" where a key has another type."""
-    with node.pipeline(transaction=False) as pipe:
-        for command in commands:
-            pipe.execute_command(*command)
-        results: list[Any] = pipe.execute(raise_on_error=False)
+    if isinstance(node, RedisConnections):
+        results = node.send(*commands)
+    else:
+        with node.pipeline(transaction=False) as pipe:
+            for command in commands:
+                pipe.execute_command(*command)
+            results = pipe.execute(raise_on_error=False)
     for n, result in enumerate(results):
         if isinstance(result, Exception):
             if not str(result).startswith("WRONGTYPE"):

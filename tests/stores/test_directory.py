@@ -174,6 +174,16 @@ class TestFolderOfSession341:
         assert again.cart == ["tea"] and again.get_creation_time() == 1.7e9
         assert names(store) == [id]
 
+    def test_one_that_is_removed_while_it_is_read_is_absent(self, store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        id, read = self.plant(store), store._read_upstream
+
+        def read_late(path: str) -> Any:
+            Path(path).unlink()
+            return read(path)
+
+        monkeypatch.setattr(store, "_read_upstream", read_late)
+        assert store.load_session(id) is None
+
     def test_keeps_the_items_of_a_dict_session(self, store: Any) -> None:
         loaded = store.load_session(self.plant(store, DictSession, data={"cart": ["tea"]}))
         assert dict(loaded) == {"cart": ["tea"]}

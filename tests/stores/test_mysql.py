@@ -177,3 +177,22 @@ def test_a_lax_server_cuts_nothing(connect: Any, table: str, store: Any) -> None
     with MySQLSessionStore(lax, table) as cutting:
         session = stored(cutting, data={"blob": bytes(70_000)})
         assert len(cutting.load_session(session.id)["blob"]) == 70_000
+
+
+def test_a_session_that_is_longer_than_the_server_takes_by_now_still_loads(make_store: Any, connect: Any) -> None:
+    """As after a move to a server with other settings: its functions give NULL for what is over the limit."""
+    session = stored(make_store(), data={"blob": "x" * 3_000_000})
+    connection = connect()
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT @@global.max_allowed_packet")
+            [limit] = cursor.fetchone()
+            cursor.execute("SET GLOBAL max_allowed_packet = 1048576")
+            try:
+                store = make_store()
+                assert len(store.load_session(session.id)["blob"]) == 3_000_000
+                assert [id for id, _ in store.iter_sessions()] == [session.id]
+            finally:
+                cursor.execute("SET GLOBAL max_allowed_packet = %s", (limit,))
+    finally:
+        connection.close()

@@ -37,7 +37,7 @@ from ..contract import (
     run_threads,
     stored,
 )
-from ..processes import Child, Worker, run_together
+from ..processes import Child, Worker, is_true_in_a_fork_of_c, run_together
 from ..sessions import Clock
 
 redis = pytest.importorskip("redis", reason="needs redis-py: pip install 'session3[redis]'")
@@ -251,6 +251,17 @@ def test_other_kinds_of_clients(clock: Clock, is_single: bool) -> None:
             assert one._client().connection_pool.timeout < 2
             assert repr(other) == f"RedisSessionStore('unix://{path}?db=0', prefix='session3:')"
         by_path.close()
+
+
+@pytest.mark.parametrize("connections", [1, 4])
+def test_a_limit_of_connections_is_enough_for_all(server: RedisServer, prefix: str, connections: int) -> None:
+    client = redis.Redis(port=server.port, max_connections=connections)
+    with RedisSessionStore(client, prefix) as store:
+        run_threads(lambda _: stored(store), "abcd"[:connections])
+        assert len(list(store.iter_sessions())) == connections
+        assert store.delete_old_sessions(60) == (0, connections)
+        store.setup(overwrite=True)
+        assert list(store.iter_sessions()) == []
 
 
 def test_a_client_that_decodes_is_refused_before_anything_is_sent() -> None:
@@ -816,6 +827,18 @@ def test_a_forked_child_leaves_the_parents_connections_alone(here: RedisSessionS
         assert [child.report() for _ in range(4)] == [0, 1, 2, 3]
         assert here.load_session(session.id).user == "alice"
     assert here.load_session(session.id).user == "alice"
+
+
+def test_after_a_fork_that_python_does_not_know_of_a_child_has_connections_of_its_own(here: RedisSessionStore) -> None:
+    session = stored(here)
+    number = here._client().execute_command("CLIENT", "ID")
+
+    def child() -> bool:
+        own: int = here._client().execute_command("CLIENT", "ID")
+        return own != number and bool(here.load_session(session.id).user == "alice")
+
+    assert is_true_in_a_fork_of_c(child)
+    assert here._client().execute_command("CLIENT", "ID") == number
 
 
 # -- passwords and the command ---------------------------------------------------------------------------------------

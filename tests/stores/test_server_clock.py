@@ -37,6 +37,14 @@ def test_the_systems_clock_is_compared_once_a_second(steady: Clock, systems: Clo
     assert sum(asked) == 10
 
 
+def test_where_there_are_several_clocks_each_call_compares(steady: Clock, systems: Clock) -> None:
+    clock = ServerClock(time.time, every=0)
+    for lead in (1.0, 2.0):
+        guess = clock.guess()
+        assert guess.server_now is not None
+        assert clock.learn(guess, shift=-1.0) == lead
+
+
 @pytest.mark.parametrize("step", [3600, -3600])
 def test_a_clock_that_was_set_is_compared_at_once(steady: Clock, systems: Clock, step: float) -> None:
     clock = ServerClock(time.time)

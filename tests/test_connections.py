@@ -1,0 +1,48 @@
+"""Which thread and which process has which connection."""
+
+import gc
+from collections.abc import Callable
+
+import pytest
+
+from session3.connections import PerThread, Shared
+from session3.errors import StoreUnavailable
+
+from .processes import is_true_in_a_fork, is_true_in_a_fork_of_c
+
+
+class Connection:
+    closed = 0
+
+    def close(self) -> None:
+        Connection.closed += 1
+
+
+@pytest.mark.parametrize("asks", [is_true_in_a_fork, is_true_in_a_fork_of_c])
+def test_a_forked_child_opens_its_own_and_closes_none(asks: Callable[[Callable[[], bool]], bool]) -> None:
+    """Also one that was forked in C, as by uWSGI, where none of Python's hooks is called."""
+    connections = PerThread(Connection)
+    with connections as parents:
+        pass
+
+    def is_another() -> bool:
+        with connections as own:
+            before = Connection.closed
+            gc.collect()
+            return own is not parents and Connection.closed == before
+
+    assert asks(is_another)
+    with connections as again:
+        assert again is parents
+
+
+@pytest.mark.parametrize("asks", [is_true_in_a_fork, is_true_in_a_fork_of_c])
+def test_one_that_is_shared_is_of_no_use_in_a_forked_child(asks: Callable[[Callable[[], bool]], bool]) -> None:
+    shared = Shared(Connection(), "a store")
+
+    def is_refused() -> bool:
+        with pytest.raises(StoreUnavailable, match="forked"), shared:
+            pass
+        return True
+
+    assert asks(is_refused)
