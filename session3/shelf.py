@@ -125,7 +125,6 @@ class Shelf:
         self._writer = 0  # the thread that has the turn
         self._life = object()
         self._drop()
-        self._pid = os.getpid()
 
     def _is_ours(self) -> bool:
         is_dumb = exists(self._dir) and not exists(self.filename + ".pag")  # ndbm has a .dir too

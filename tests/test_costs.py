@@ -42,9 +42,9 @@ SQLITE: Costs = {
 SHELVE: Costs = {
     "load": {"pread64": 1, "stat": 2},
     "unchanged save": {},
-    "changed save": {"getrandom": 1, "pread64": 2, "stat": 6, "flock": 2, "pwrite64": 2},
-    "touch": {"pread64": 2, "stat": 6, "flock": 2, "pwrite64": 2},
-    "delete": {"pread64": 4, "stat": 6, "flock": 2, "pwrite64": 2},
+    "changed save": {"getrandom": 1, "getpid": 1, "pread64": 2, "stat": 6, "flock": 2, "pwrite64": 2},
+    "touch": {"getpid": 1, "pread64": 2, "stat": 6, "flock": 2, "pwrite64": 2},
+    "delete": {"getpid": 1, "pread64": 4, "stat": 6, "flock": 2, "pwrite64": 2},
 }
 
 EMBEDDED = {"directory": DIRECTORY, "sqlite": SQLITE, "shelve": SHELVE}
