@@ -35,7 +35,7 @@ faults:  ## Kill, fill, flip, race: the long form of the fault tests, as a table
 	$(BOOTSTRAP) venv dev
 	@$(BIN)/python -m tests.faults --markdown docs/faults.md
 
-bench:  ## Measure the stores beside their bare drivers, into docs/benchmarks.md
+bench:  ## Measure speed beside bare drivers and other libraries, into docs/benchmarks.md
 	$(BOOTSTRAP) packages $(TEST_PACKAGES)
 	$(BOOTSTRAP) venv dev
 	$(BOOTSTRAP) venv bench
