@@ -15,7 +15,7 @@ from .sections import Bench, Chart, Outcome, Points, Table, Target
 
 OPERATIONS = ("load", "save", "read_only")
 KINDS: list[type[Contender]] = [*FLOORS, *OURS, *DJANGO_PEERS, *FLASK_PEERS, *OTHER_PEERS]
-EFFORT, QUICK_EFFORT = Effort(400, 150), Effort(40, 12)
+EFFORT, QUICK_EFFORT = Effort(400, 100), Effort(40, 12)
 
 _NOTES = f"""\
 A session of twelve keys, about 1 KiB. In a round, each operation of each contender gets one turn, in another order

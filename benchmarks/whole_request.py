@@ -21,7 +21,7 @@ from .sites import Site
 from .upstream import Upstream
 
 OPERATIONS = {"read_only": "read-only", "changed": "changed"}
-EFFORT, QUICK_EFFORT = Effort(400, 150), Effort(40, 12)
+EFFORT, QUICK_EFFORT = Effort(400, 100), Effort(40, 12)
 JUDGED = Regime.IN_A_ROW
 
 #: What our sites are held to: at most so many µs added by a request of each operation.

@@ -15,7 +15,8 @@ from typing import Any
 from .serializers import PickleSerializer
 
 _serializer = PickleSerializer()
-_SIZED = frozenset({bytes, dict, frozenset, list, set, str, tuple})
+_EXACT = frozenset({bool, bytes, int, str, type(None)})
+_SIZED = frozenset({dict, frozenset, list, set, tuple})
 MISSING: Any = object()
 
 
@@ -29,8 +30,12 @@ def differs(base: Any, value: Any) -> bool:
         return False
     if base is MISSING or value is MISSING:
         return True
-    if type(base) is type(value) and type(base) in _SIZED and len(base) != len(value):
-        return True  # without serializing: `has_info` asks this in each request, of all items against none
+    kind = type(base)
+    if kind is type(value):
+        if kind in _EXACT:
+            return bool(base != value)  # equal is the same bytes; no float, since 0.0 == -0.0
+        if kind in _SIZED and len(base) != len(value):
+            return True  # without serializing: `has_info` asks this in each request, of all items against none
     try:
         before, now = _serializer.dumps(base), _serializer.dumps(value)
         return before != now and before != _serializer.dumps(_serializer.loads(now))

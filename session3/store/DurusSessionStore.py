@@ -42,7 +42,7 @@ from .RecordStore import RecordStore
 _NAME = "session3"
 _fields_of = itemgetter(*Record._fields)
 _PAGE = 100  # records that `scan` holds at once
-_BATCH = 500  # records that a sweep looks at in one transaction
+_BATCH = 500  # records that a sweep looks at, or deletes, in one transaction
 
 #: What a record raises that was altered on the disk. Durus's own errors are none of these.
 _DAMAGE = (
@@ -153,22 +153,30 @@ class DurusSessionStore(RecordStore):
     def sweep(self, unused_for: float | None) -> tuple[int, int]:
         now = self.clock()
 
-        def work(root: Any, again: bool) -> tuple[str, int, int]:
+        def look(root: Any, again: bool) -> tuple[str, set[str], int]:
             page = _page(root, last, _BATCH)
             due = {key for key, found in page if _is_due(found, now, unused_for)}
             left = sum(key not in due and _is_session(found, now) for key, found in page)
+            return (page[-1][0] if page else ""), due, left
+
+        # A transaction of its own, which meets only what is due: to have looked at a session that somebody saves would
+        # be a conflict, each time.
+        def delete(root: Any, again: bool) -> int:
             tree = _tree(root)
-            for key in due:
+            still = [key for key in due if key in tree and _is_due(tree[key], now, unused_for)]
+            for key in still:
                 del tree[key]
-            return (page[-1][0] if page else ""), len(due), left
+            return len(due) if again else len(still)
 
         last, deleted, left = "", 0, 0
         while True:
-            last, *counts = self._transactions.run(work, creates=False)
-            self._transactions.free()
+            last, due, kept = self._transactions.run(look, creates=False)
             if not last:
                 return deleted, left
-            deleted, left = deleted + counts[0], left + counts[1]
+            if due:
+                deleted += self._transactions.run(delete, creates=False)
+            left += kept
+            self._transactions.free()
 
     @unavailable_on(DurusFailure)
     def create(self) -> None:

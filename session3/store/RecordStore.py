@@ -14,7 +14,7 @@ from ..Snapshot import Snapshot
 from .SessionLock import SessionLock
 from .SessionRecords import Found, log
 from .SessionStore import SessionStore
-from .SessionWrites import MAX_TRIES, SessionWrites
+from .SessionWrites import PATIENCE, SessionWrites, rounds
 
 
 class RecordStore(SessionWrites, SessionStore):
@@ -160,7 +160,7 @@ class RecordStore(SessionWrites, SessionStore):
         meanwhile: once is enough, and `session` is now the one that it left.
         """
         own_tokens, record, old_key = session._tokens(), new.record, snapshot.key
-        for _ in range(MAX_TRIES):
+        for _ in rounds():
             if self._leave_behind(snapshot, new.id, grace):
                 return record
             try:
@@ -179,7 +179,7 @@ class RecordStore(SessionWrites, SessionStore):
             payload = self.codec.dump(session)
             earlier, record = record, self._record(session, new.key, payload, next_revision(record.revision))
             self.replace(new.key, record, earlier.revision)
-        raise SessionConflict(f"{self!r}: no rotation of session {ids.short_hash(new.key)} in {MAX_TRIES} tries")
+        raise SessionConflict(f"{self!r}: no rotation of session {ids.short_hash(new.key)} in {PATIENCE:g} seconds")
 
     def was_rotated(self, id: str) -> bool:
         return ids.is_id(id) and self._is_tombstone(self._key(id))

@@ -1,6 +1,9 @@
 """Sessions into records: written, swapped, merged."""
 
+import itertools
 import logging
+import time
+from collections.abc import Iterator
 
 from .. import ids
 from ..errors import SessionConflict, SessionDeleted
@@ -12,8 +15,21 @@ from .SessionRecords import SessionRecords
 
 log = logging.getLogger("session3")
 
-#: A writer loses a round only when another one wins it, so this many in a row mean a broken store.
+#: Rounds and seconds after which a save gives up.
 MAX_TRIES = 1000
+PATIENCE = 10.0
+
+
+def rounds() -> Iterator[None]:
+    """Go on until both are over.
+
+    A writer loses a round only when another one wins it. But who merges takes longer than who need not, and may lose to
+    the same one for as long as that saves without a pause: so many rounds alone would not mean a broken store.
+    """
+    yield from itertools.repeat(None, MAX_TRIES)
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        yield
 
 
 class SessionWrites(SessionRecords):
@@ -33,7 +49,7 @@ class SessionWrites(SessionRecords):
     def _overwrite(self, session: Session, key: str, payload: bytes) -> None:
         """Store a session that is new to us, whatever is under its key."""
         record = self._record(session, key, payload, first_revision())
-        for _ in range(MAX_TRIES):
+        for _ in rounds():
             if self.insert(key, record):
                 break
             current = self.read(key)
@@ -46,12 +62,12 @@ class SessionWrites(SessionRecords):
             if self.replace(key, record, current.revision):
                 break
         else:
-            raise SessionConflict(f"{self!r}: no save of session {ids.short_hash(key)} in {MAX_TRIES} tries")
+            raise SessionConflict(f"{self!r}: no save of session {ids.short_hash(key)} in {PATIENCE:g} seconds")
         self._remember(session, session.id, key, payload, record)
 
     def _swap(self, session: Session, snapshot: Snapshot, payload: bytes) -> None:
         """Store a changed session in place of the record it was loaded from, merging what changed there meanwhile."""
-        for _ in range(MAX_TRIES):
+        for _ in rounds():
             session._access_time = max(session._access_time, self.clock())  # to write is to use
             record = self._record(session, snapshot.key, payload, next_revision(snapshot.revision))
             if self.replace(snapshot.key, record, snapshot.revision):
@@ -63,7 +79,7 @@ class SessionWrites(SessionRecords):
             payload = self.codec.dump(session)
             if self.codec.is_same(payload, snapshot.payload):
                 return  # the other request had made the same change
-        raise SessionConflict(f"{self!r}: no save of session {ids.short_hash(snapshot.key)} in {MAX_TRIES} tries")
+        raise SessionConflict(f"{self!r}: no save of session {ids.short_hash(snapshot.key)} in {PATIENCE:g} seconds")
 
     def _catch_up(self, session: Session, snapshot: Snapshot) -> Snapshot:
         """Merge into the session what others did since its snapshot, and return the snapshot of what is stored now.

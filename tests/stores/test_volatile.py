@@ -2,10 +2,20 @@ from typing import Any
 
 import pytest
 
+from session3.errors import SessionConflict
 from session3.record import Record
+from session3.store import SessionWrites
 from session3.store.VolatileSessionStore import VolatileSessionStore
 
-from ..contract import IterationContract, RecordContract, SealContract, SetupContract, SweepContract, ThreadContract
+from ..contract import (
+    IterationContract,
+    RecordContract,
+    SealContract,
+    SetupContract,
+    SweepContract,
+    ThreadContract,
+    stored,
+)
 from ..sessions import Clock
 
 
@@ -33,3 +43,37 @@ class TestVolatileSessionStore(RecordContract, IterationContract, SweepContract,
 
 class TestSealedVolatileSessionStore(SealContract):
     pass
+
+
+class Rivalry:
+    """Another writer that saves before each try of ours, so many times."""
+
+    def __init__(self, store: Any, monkeypatch: pytest.MonkeyPatch, times: int) -> None:
+        self.wins, self.times, self.store, self.replace = 0, times, store, store.replace
+        monkeypatch.setattr(SessionWrites, "MAX_TRIES", 3)
+        monkeypatch.setattr(store, "replace", self.lose)
+
+    def lose(self, key: str, record: Record, revision: int) -> bool:
+        if self.wins < self.times:
+            self.wins += 1
+            current = self.store.read(key)
+            self.replace(key, current._replace(revision=current.revision + 1), current.revision)
+        return bool(self.replace(key, record, revision))
+
+
+def test_a_writer_may_lose_to_another_one_for_a_while(store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who merges is slower than who need not: it may lose for as long as that goes on."""
+    session = stored(store)
+    rivalry = Rivalry(store, monkeypatch, 50)
+    session["n"] = 1
+    store.save_session(session)
+    assert rivalry.wins == 50 and store.load_session(session.id)["n"] == 1
+
+
+def test_a_writer_that_never_wins_gives_up(store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(SessionWrites, "PATIENCE", 0.0)
+    session = stored(store)
+    Rivalry(store, monkeypatch, 10**9)
+    session["n"] = 1
+    with pytest.raises(SessionConflict, match="no save of session"):
+        store.save_session(session)
