@@ -17,14 +17,15 @@ True
 b'second'
 """
 
-import io
 import os
 
 from . import locks
 from .disk import sync_folder
+from .LockedFile import BINARY, MODE, LockedFile, bears_name
 from .slotformat import NOTE_AT, NotSlots, Slot, View, look, new_file, pack_note, pack_slot, pread, pwrite
 
 __all__ = [
+    "MODE",
     "TEMPORARY",
     "NotSlots",
     "Slot",
@@ -36,15 +37,13 @@ __all__ = [
     "writing",
 ]
 
-MODE = 0o600
-_BINARY = getattr(os, "O_BINARY", 0)  # Windows would translate line ends
 #: Prefix and suffix of the temporary name beside a file; a leading dot is no file of ours.
 TEMPORARY = (".", ".new")
 
 
 def read(path: str) -> Slot | None:
     """Return what the file holds; None if no slot is valid. Raises FileNotFoundError, NotSlots."""
-    fd = os.open(path, os.O_RDONLY | _BINARY)
+    fd = os.open(path, os.O_RDONLY | BINARY)
     try:
         view = look(fd)
         if not view.is_certain:
@@ -119,9 +118,9 @@ class SlotFile:
 
     def _replace_file(self, data: bytes) -> None:
         temporary = temporary_name(self.path)
-        if _bears_name(self.fd, temporary):
+        if bears_name(self.fd, temporary):
             os.unlink(temporary)  # left by a create that was killed before it did this
-        with _Opened(temporary, os.O_CREAT) as fd:
+        with LockedFile(temporary, os.O_CREAT) as fd:
             assert fd is not None
             try:
                 os.ftruncate(fd, 0)
@@ -144,7 +143,7 @@ def writing(path: str, *, durable: bool = False) -> "_Writing":
 
 def sweep_temporary(path: str) -> None:
     """Remove a temporary file that a killed writer left; one that is in use stays."""
-    with _Opened(path) as fd:
+    with LockedFile(path) as fd:
         if fd is not None:
             os.unlink(path)
 
@@ -155,51 +154,9 @@ def temporary_name(path: str) -> str:
     return os.path.join(folder, TEMPORARY[0] + name + TEMPORARY[1])
 
 
-# A class, since a generator as a context manager costs several microseconds of the fifteen that a write takes.
-class _Opened:
-    """Open and lock the file that bears a name now; its descriptor, or None if none does.
-
-    A file object owns the descriptor: where a signal's exception comes before `__exit__`, the lock goes with it.
-    """
-
-    _file: io.FileIO | None = None
-
-    def __init__(self, path: str, flags: int = 0) -> None:
-        self.path = path
-        self._flags = flags
-
-    def __enter__(self) -> int | None:
-        while True:
-            try:
-                fd = os.open(self.path, os.O_RDWR | _BINARY | self._flags, MODE)
-            except FileNotFoundError:
-                if self._flags:
-                    raise  # it would have been created: the folder is missing
-                return None
-            self._file = io.FileIO(fd, "r+b")
-            try:
-                locks.lock(fd)
-                # While we waited the file may have been replaced or removed.
-                if _bears_name(fd, self.path):
-                    return fd
-            except BaseException:
-                self.__exit__()
-                raise
-            self.__exit__()
-
-    def __exit__(self, *exception: object) -> None:
-        file, self._file = self._file, None
-        if file is not None:
-            try:
-                # Unlocked, not only closed: a child that was forked meanwhile has the descriptor too.
-                locks.unlock(file.fileno())
-            finally:
-                file.close()
-
-
 class _Writing:
     def __init__(self, path: str, durable: bool) -> None:
-        self._opened = _Opened(path)
+        self._opened = LockedFile(path)
         self._durable = durable
 
     def __enter__(self) -> SlotFile | None:
@@ -214,19 +171,10 @@ class _Writing:
         self._opened.__exit__()
 
 
-def _bears_name(fd: int, path: str) -> bool:
-    try:
-        there = os.stat(path)
-    except FileNotFoundError:
-        return False
-    here = os.fstat(fd)
-    return here.st_ino == there.st_ino and here.st_dev == there.st_dev
-
-
 def _create_by_name(path: str, data: bytes, durable: bool) -> bool:
     temporary = temporary_name(path)
     while True:
-        with _Opened(temporary, os.O_CREAT) as fd:
+        with LockedFile(temporary, os.O_CREAT) as fd:
             assert fd is not None
             try:
                 if os.fstat(fd).st_nlink == 1:

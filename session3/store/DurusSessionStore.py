@@ -25,36 +25,22 @@ Each write adds to the file: call `pack` now and then, at night perhaps. In the 
 `session3`, a BTree of PersistentDicts by key; each leads to another one, `touched`, for what a touch writes.
 """
 
-import contextlib
-import itertools
-import pickle
-import zlib
 from collections.abc import Iterator
-from operator import itemgetter
 from typing import Any
 
 from ..durusstorages import is_bound_to_thread, is_shared, place
 from ..DurusTransactions import DurusFailure, DurusTransactions
 from ..record import Record
+from . import durusrecord
 from .failures import unavailable_on
 from .RecordStore import RecordStore
 
-_NAME = "session3"
-_fields_of = itemgetter(*Record._fields)
 _PAGE = 100  # records that `scan` holds at once
 _BATCH = 500  # records that a sweep looks at, or deletes, in one transaction
 
-#: What a record raises that was altered on the disk. Durus's own errors are none of these.
-_DAMAGE = (
-    pickle.UnpicklingError, zlib.error, EOFError, LookupError, TypeError, ValueError, AttributeError, ImportError,
-)  # fmt: skip
-
 
 class DurusSessionStore(RecordStore):
-    """Keeps each session as two persistent objects: one for all that a save writes, one for what a touch writes.
-
-    What the latter says is about the revision that it names: a save need not write both.
-    """
+    """Keeps each session as two persistent objects; see durusrecord."""
 
     def __init__(self, connection: Any, **options: Any) -> None:
         super().__init__(**options)
@@ -82,25 +68,28 @@ class DurusSessionStore(RecordStore):
 
     @unavailable_on(DurusFailure)
     def read(self, key: str) -> Record | None:
-        return self._transactions.run(lambda root, again: self._unpack(key, _tree(root).get(key)), creates=False)
+        def work(root: Any, again: bool) -> Record | None:
+            return self._unpack(key, durusrecord.tree(root).get(key))
+
+        return self._transactions.run(work, creates=False)
 
     @unavailable_on(DurusFailure)
     def insert(self, key: str, record: Record) -> bool:
         def work(root: Any, again: bool) -> bool:
-            tree = _make_tree(root)
+            tree = durusrecord.make_tree(root)
             found = tree.get(key)
             if found is None:
-                tree[key] = _pack(record)
-            return found is None or (again and _revision(found) == record.revision)
+                tree[key] = durusrecord.pack(record)
+            return found is None or (again and durusrecord.revision(found) == record.revision)
 
         return self._transactions.run(work)
 
     @unavailable_on(DurusFailure)
     def replace(self, key: str, record: Record, revision: int) -> bool:
         def work(root: Any, again: bool) -> bool:
-            found = _tree(root).get(key)
-            if found is None or _revision(found) != revision:
-                return again and found is not None and _revision(found) == record.revision
+            found = durusrecord.tree(root).get(key)
+            if found is None or durusrecord.revision(found) != revision:
+                return again and found is not None and durusrecord.revision(found) == record.revision
             found.update(record._asdict())
             return True
 
@@ -109,11 +98,11 @@ class DurusSessionStore(RecordStore):
     @unavailable_on(DurusFailure)
     def remove(self, key: str, revision: int | None = None) -> bool:
         def work(root: Any, again: bool) -> bool:
-            tree = _tree(root)
+            tree = durusrecord.tree(root)
             found = tree.get(key)
             if found is None:
                 return again  # by us, then, as far as anybody can tell
-            record = _look(found)
+            record = durusrecord.look(found)
             if record is not None and record.forward is not None:
                 return False
             if revision is not None and (record is None or record.revision != revision):
@@ -126,8 +115,8 @@ class DurusSessionStore(RecordStore):
     @unavailable_on(DurusFailure)
     def touch(self, key: str, accessed: float, expires: float | None) -> bool:
         def work(root: Any, again: bool) -> bool:
-            found = _tree(root).get(key)
-            record = None if found is None else _look(found)
+            found = durusrecord.tree(root).get(key)
+            record = None if found is None else durusrecord.look(found)
             if record is None or record.forward is not None:
                 return False
             now = record.touched(accessed, expires)
@@ -139,7 +128,7 @@ class DurusSessionStore(RecordStore):
     @unavailable_on(DurusFailure)
     def scan(self) -> Iterator[tuple[str, Record]]:
         def work(root: Any, again: bool) -> list[tuple[str, Record | None]]:
-            return [(key, self._unpack(key, found)) for key, found in _page(root, last, _PAGE)]
+            return [(key, self._unpack(key, found)) for key, found in durusrecord.page(root, last, _PAGE)]
 
         last = ""
         while page := self._transactions.run(work, creates=False):
@@ -154,16 +143,16 @@ class DurusSessionStore(RecordStore):
         now = self.clock()
 
         def look(root: Any, again: bool) -> tuple[str, set[str], int]:
-            page = _page(root, last, _BATCH)
-            due = {key for key, found in page if _is_due(found, now, unused_for)}
-            left = sum(key not in due and _is_session(found, now) for key, found in page)
+            page = durusrecord.page(root, last, _BATCH)
+            due = {key for key, found in page if durusrecord.is_due(found, now, unused_for)}
+            left = sum(key not in due and durusrecord.is_session(found, now) for key, found in page)
             return (page[-1][0] if page else ""), due, left
 
         # A transaction of its own, which meets only what is due: to have looked at a session that somebody saves would
         # be a conflict, each time.
         def delete(root: Any, again: bool) -> int:
-            tree = _tree(root)
-            still = [key for key in due if key in tree and _is_due(tree[key], now, unused_for)]
+            tree = durusrecord.tree(root)
+            still = [key for key in due if key in tree and durusrecord.is_due(tree[key], now, unused_for)]
             for key in still:
                 del tree[key]
             return len(due) if again else len(still)
@@ -180,93 +169,20 @@ class DurusSessionStore(RecordStore):
 
     @unavailable_on(DurusFailure)
     def create(self) -> None:
-        self._transactions.run(lambda root, again: _make_tree(root) and None)
+        self._transactions.run(lambda root, again: durusrecord.make_tree(root) and None)
 
     @unavailable_on(DurusFailure)
     def clear(self) -> None:
         def work(root: Any, again: bool) -> None:
-            if _make_tree(root):
-                del root[_NAME]
-                _make_tree(root)
+            if durusrecord.make_tree(root):
+                del root[durusrecord.NAME]
+                durusrecord.make_tree(root)
 
         self._transactions.run(work)
 
     def _unpack(self, key: str, found: Any) -> Record | None:
         try:
-            return None if found is None else _unpack_whole(found)
-        except _DAMAGE as error:
+            return None if found is None else durusrecord.unpack_whole(found)
+        except durusrecord.DAMAGE as error:
             self._report_damage(key, repr(error))
             return None
-
-
-# -- records and persistent objects ----------------------------------------------------------------------------------
-
-
-def _tree(root: Any) -> Any:
-    """Return the tree of sessions, or an empty dict before there is one."""
-    return {} if root is None else root.get(_NAME, {})
-
-
-def _make_tree(root: Any) -> Any:
-    from durus.btree import BTree
-
-    if _NAME not in root:
-        root[_NAME] = BTree()
-    return root[_NAME]
-
-
-def _page(root: Any, last: str, size: int) -> list[tuple[str, Any]]:
-    tree = _tree(root)
-    return list(itertools.islice(tree.items_from(last, closed=False), size)) if tree else []
-
-
-def _pack(record: Record) -> Any:
-    # Durus's own classes, so that its tools can look at a database without this package.
-    from durus.persistent_dict import PersistentDict
-
-    return PersistentDict(record._asdict(), touched=PersistentDict())
-
-
-def _unpack_untouched(found: Any) -> Record:
-    """Return the record as its last save left it: one object of Durus's, where a touch adds another."""
-    return Record._make(_fields_of(found.data))
-
-
-def _unpack(found: Any) -> Record:
-    record, touched = _unpack_untouched(found), found.data["touched"].data
-    if touched and touched["revision"] == record.revision:
-        return record._replace(accessed=touched["accessed"], expires=touched["expires"])
-    return record
-
-
-def _unpack_whole(found: Any) -> Record:
-    record = _unpack(found)
-    if not isinstance(record.payload, bytes):
-        raise TypeError("the payload is not bytes")
-    return record
-
-
-def _look(found: Any) -> Record | None:
-    """Return the record, whatever its payload; None if it is damaged."""
-    with contextlib.suppress(*_DAMAGE):
-        return _unpack(found)
-    return None
-
-
-def _is_due(found: Any, now: float, unused_for: float | None) -> bool:
-    """Tell whether a sweep takes it. A touch only puts that off, so what is not due without it is not asked for it."""
-    with contextlib.suppress(*_DAMAGE):
-        return _unpack_untouched(found).is_due(now, unused_for) and _unpack(found).is_due(now, unused_for)
-    return True
-
-
-def _is_session(found: Any, now: float) -> bool:
-    with contextlib.suppress(*_DAMAGE):
-        record = _unpack_untouched(found)
-        return record.is_session(now) or (record.forward is None and _unpack(found).is_session(now))
-    return False
-
-
-def _revision(found: Any) -> int | None:
-    record = _look(found)
-    return None if record is None else record.revision

@@ -1,0 +1,67 @@
+"""The file that bears a name, open and locked.
+
+>>> import tempfile
+>>> path = tempfile.mkdtemp() + "/file"
+>>> with LockedFile(path, os.O_CREAT) as fd:
+...     os.write(fd, b"nobody else is in here")
+22
+"""
+
+import io
+import os
+
+from . import locks
+
+MODE = 0o600
+BINARY = getattr(os, "O_BINARY", 0)  # Windows would translate line ends
+
+
+# A class, since a generator as a context manager costs several microseconds of the fifteen that a write takes.
+class LockedFile:
+    """Opens and locks the file that bears a name now; as a context manager its descriptor, or None if none does.
+
+    A file object owns the descriptor: where a signal's exception comes before `__exit__`, the lock goes with it.
+    """
+
+    _file: io.FileIO | None = None
+
+    def __init__(self, path: str, flags: int = 0) -> None:
+        self.path = path
+        self._flags = flags
+
+    def __enter__(self) -> int | None:
+        while True:
+            try:
+                fd = os.open(self.path, os.O_RDWR | BINARY | self._flags, MODE)
+            except FileNotFoundError:
+                if self._flags:
+                    raise  # it would have been created: the folder is missing
+                return None
+            self._file = io.FileIO(fd, "r+b")
+            try:
+                locks.lock(fd)
+                # While we waited the file may have been replaced or removed.
+                if bears_name(fd, self.path):
+                    return fd
+            except BaseException:
+                self.__exit__()
+                raise
+            self.__exit__()
+
+    def __exit__(self, *exception: object) -> None:
+        file, self._file = self._file, None
+        if file is not None:
+            try:
+                # Unlocked, not only closed: a child that was forked meanwhile has the descriptor too.
+                locks.unlock(file.fileno())
+            finally:
+                file.close()
+
+
+def bears_name(fd: int, path: str) -> bool:
+    try:
+        there = os.stat(path)
+    except FileNotFoundError:
+        return False
+    here = os.fstat(fd)
+    return here.st_ino == there.st_ino and here.st_dev == there.st_dev

@@ -1,0 +1,92 @@
+"""A record as two of Durus's persistent objects: one for all that a save writes, one for what a touch writes.
+
+What the latter says is about the revision that it names, so that a save need not write both.
+"""
+
+import contextlib
+import itertools
+import pickle
+import zlib
+from operator import itemgetter
+from typing import Any
+
+from ..record import Record
+
+#: In the root of a database: the tree of sessions.
+NAME = "session3"
+_fields_of = itemgetter(*Record._fields)
+
+#: What a record raises that was altered on the disk. Durus's own errors are none of these.
+DAMAGE = (
+    pickle.UnpicklingError, zlib.error, EOFError, LookupError, TypeError, ValueError, AttributeError, ImportError,
+)  # fmt: skip
+
+
+def tree(root: Any) -> Any:
+    """Return the tree of sessions, or an empty dict before there is one."""
+    return {} if root is None else root.get(NAME, {})
+
+
+def make_tree(root: Any) -> Any:
+    from durus.btree import BTree
+
+    if NAME not in root:
+        root[NAME] = BTree()
+    return root[NAME]
+
+
+def page(root: Any, last: str, size: int) -> list[tuple[str, Any]]:
+    sessions = tree(root)
+    return list(itertools.islice(sessions.items_from(last, closed=False), size)) if sessions else []
+
+
+def pack(record: Record) -> Any:
+    # Durus's own classes, so that its tools can look at a database without this package.
+    from durus.persistent_dict import PersistentDict
+
+    return PersistentDict(record._asdict(), touched=PersistentDict())
+
+
+def unpack_untouched(found: Any) -> Record:
+    """Return the record as its last save left it: one object of Durus's, where a touch adds another."""
+    return Record._make(_fields_of(found.data))
+
+
+def unpack(found: Any) -> Record:
+    record, touched = unpack_untouched(found), found.data["touched"].data
+    if touched and touched["revision"] == record.revision:
+        return record._replace(accessed=touched["accessed"], expires=touched["expires"])
+    return record
+
+
+def unpack_whole(found: Any) -> Record:
+    record = unpack(found)
+    if not isinstance(record.payload, bytes):
+        raise TypeError("the payload is not bytes")
+    return record
+
+
+def look(found: Any) -> Record | None:
+    """Return the record, whatever its payload; None if it is damaged."""
+    with contextlib.suppress(*DAMAGE):
+        return unpack(found)
+    return None
+
+
+def is_due(found: Any, now: float, unused_for: float | None) -> bool:
+    """Tell whether a sweep takes it. A touch only puts that off, so what is not due without it is not asked for it."""
+    with contextlib.suppress(*DAMAGE):
+        return unpack_untouched(found).is_due(now, unused_for) and unpack(found).is_due(now, unused_for)
+    return True
+
+
+def is_session(found: Any, now: float) -> bool:
+    with contextlib.suppress(*DAMAGE):
+        record = unpack_untouched(found)
+        return record.is_session(now) or (record.forward is None and unpack(found).is_session(now))
+    return False
+
+
+def revision(found: Any) -> int | None:
+    record = look(found)
+    return None if record is None else record.revision
