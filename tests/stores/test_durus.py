@@ -22,6 +22,7 @@ from session3.durusfiles import DurusFile, open_file, open_server, open_sqlite
 from session3.durusfiles import DurusServer as Server
 from session3.durusstorages import import_durus
 from session3.errors import ConfigurationError, SessionDeleted, StoreUnavailable
+from session3.store import durusrecord
 from session3.store.DurusSessionStore import DurusSessionStore
 
 from ..contract import (
@@ -361,6 +362,30 @@ def test_four_processes_lose_no_update(server: DurusServer) -> None:
         ):
             assert run_together(a, b, c, d) == [200] * 4
         assert len(store.load_session(session.id)) == 800
+
+
+def test_a_sweep_gets_on_beside_a_writer_who_never_stops(
+    server: DurusServer, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To have looked at a session that is saved meanwhile would be a conflict, in each try anew."""
+    with (
+        session3.open_store(server.url, clock=clock) as sweeper,
+        session3.open_store(server.url, clock=clock) as writer,
+    ):
+        busy = stored(writer)
+        stored(writer, _expires=clock() + 10)
+        clock.advance(11)
+        judge = durusrecord.is_due
+
+        def judge_and_save(*arguments: Any) -> bool:
+            answer = judge(*arguments)
+            busy["n"] = busy.get("n", 0) + 1
+            writer.save_session(busy)
+            return bool(answer)
+
+        monkeypatch.setattr(durusrecord, "is_due", judge_and_save)
+        assert sweeper.delete_expired_sessions() == (1, 1)
+        assert busy["n"] >= 3
 
 
 def test_a_read_sees_what_another_store_saved(server: DurusServer) -> None:
