@@ -1,7 +1,8 @@
 """The floors: the same bytes through the bare driver, with the same durability.
 
 Each has a second row, "and pickle", that also makes the bytes of a dict and a dict of the bytes: the least that a store
-can do which somebody writes by hand, without a lock, a check or an expiry. The cookie's floor has its JSON already.
+can do which somebody writes by hand, without a lock, a check or an expiry. A request that only reads does both, since
+nothing but its bytes tells whether a dict changed inside. The cookie's floor has its JSON already.
 """
 
 import base64
@@ -46,6 +47,10 @@ class AndPickle(Contender):
 
     def load(self) -> Any:
         return pickle.loads(super().load())
+
+    def read_only(self) -> None:
+        payload = super().load()
+        assert pickle.dumps(pickle.loads(payload), 5) == payload
 
     def visits(self) -> int:
         return Contender.visits(self)

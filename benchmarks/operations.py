@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from .contenders import CALLS, FAMILIES, Contender, Role
+from .cores import apart
 from .django_peers import DJANGO_PEERS
 from .flask_peers import FLASK_PEERS
 from .floors import FLOORS
@@ -22,17 +23,19 @@ A session of twelve keys, about 1 KiB. In a round, each operation of each conten
 each time: {CALLS} calls, of which the first is the sample "between other work", with the processor's caches full of
 other things, as in a server; the median of the others is the sample "in a row". A cell shows the median in µs, p99 in
 brackets, and the medians of the ratios to the floor of the same round and to that floor with pickle. A floor moves
-bytes; with pickle it makes a dict of them, too, which is the least that a store written by hand does. All others load
-the session's data, and ours compares and swaps when it saves. A read-only request is all that a library does between
-the cookie and the answer of a request that changes nothing. Targets are held between other work. Django keeps its
-connections, and uses psycopg2, as we do; session3 3.4.1 runs in a process of its own, and is timed there;
-starsessions is timed inside its event loop."""
+bytes; with pickle it makes a dict of them, too, and for a read-only request bytes of that dict again, since nothing
+else tells that nothing inside it changed: the least that a store written by hand does. All others load the session's
+data, and ours compares and swaps when it saves. A read-only request is all that a library does between the cookie and
+the answer of a request that changes nothing. Targets are held between other work. Servers have a core of their own.
+Django keeps its connections, and uses psycopg2, as we do; session3 3.4.1 runs in a process of its own, and is timed
+there; starsessions is timed inside its event loop."""
 
 
 def run(bench: Bench) -> Outcome:
-    contenders, left_out = assemble(KINDS, bench)
-    contenders.sort(key=lambda one: (FAMILIES.index(one.family), list(Role).index(one.role)))
-    times = measure(contenders, OPERATIONS, QUICK_EFFORT if bench.is_quick else EFFORT, bench.progress)
+    with apart(bench.servers):
+        contenders, left_out = assemble(KINDS, bench)
+        contenders.sort(key=lambda one: (FAMILIES.index(one.family), list(Role).index(one.role)))
+        times = measure(contenders, OPERATIONS, QUICK_EFFORT if bench.is_quick else EFFORT, bench.progress)
     results = {regime: Results(contenders, times, regime) for regime in Regime}
     judged = results[Regime.BETWEEN]
     disk = f"Files are on {file_system(bench.folder)}."

@@ -10,6 +10,7 @@ from session3.DictSession import DictSession
 from session3.SessionManager import SessionManager
 
 from .contenders import CALLS, Servers
+from .cores import apart
 from .django_sites import DJANGO_SITES
 from .flask_sites import FLASK_SITES
 from .measure import Effort, Regime, Times, assemble, difference, figure, measure, rounds_of
@@ -105,8 +106,9 @@ SITES: list[type[Site]] = [
 
 
 def run(bench: Bench) -> Outcome:
-    sites, left_out = assemble(SITES, bench)
-    times = measure(sites, list(OPERATIONS), QUICK_EFFORT if bench.is_quick else EFFORT, bench.progress)
+    with apart(bench.servers):
+        sites, left_out = assemble(SITES, bench)
+        times = measure(sites, list(OPERATIONS), QUICK_EFFORT if bench.is_quick else EFFORT, bench.progress)
     results = {regime: Results(sites, times, regime) for regime in Regime}
     judged = results[JUDGED]
     return Outcome(

@@ -102,7 +102,8 @@ class SessionKeeper(QuixoteHooks):
         if visit.cycle:
             session._snapshot = None  # saved as a new one
         self.store.save_session(session)
-        check_size(session.id or "", self._cookie_overhead())
+        if session.id != visit.cookie_value:  # the browser keeps the one that it sent
+            check_size(session.id or "", self._cookie_overhead())
 
     def _refuse_second_post(self, visit: Visit) -> None:
         if visit.session is not None and visit.tokens.intersection(visit.session._used_tokens):

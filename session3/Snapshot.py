@@ -1,11 +1,6 @@
 """What one store remembers on a session that it loaded or saved."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from .record import Record
+from typing import Any
 
 
 class Snapshot:
@@ -16,14 +11,23 @@ class Snapshot:
 
     __slots__ = ("accessed", "expires", "id", "key", "payload", "revision", "store")
 
-    def __init__(self, store: Any, id: str | None, key: str, payload: bytes, record: Record) -> None:
+    def __init__(
+        self,
+        store: Any,
+        id: str | None,
+        key: str,
+        payload: bytes,
+        revision: int,
+        accessed: float,
+        expires: float | None,
+    ) -> None:
         self.store = store
         self.id = id
         self.key = key
         self.payload = payload  # plain bytes: sealed ones differ at each save
-        self.revision = record.revision
-        self.accessed = record.accessed
-        self.expires = record.expires
+        self.revision = revision
+        self.accessed = accessed
+        self.expires = expires
 
     def __reduce__(self) -> tuple[type[None], tuple[()]]:
         return type(None), ()

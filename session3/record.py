@@ -5,6 +5,8 @@ import math
 import secrets
 from typing import NamedTuple
 
+from .tuples import maker
+
 #: How long (seconds) a rotated id is remembered as nobody's; longer than any page's requests are on their way.
 TOMBSTONE_SECONDS = 60.0
 
@@ -53,6 +55,9 @@ class Record(NamedTuple):
         more it is another session, and theirs was deleted: its revision is too far above to follow theirs.
         """
         return next_revision(self.revision if self.is_session(now) else self.revision + _MAX_GROWTH)
+
+
+record_of = maker(Record)
 
 
 def first_revision() -> int:

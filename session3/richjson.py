@@ -25,7 +25,6 @@ from .errors import NotSerializable
 MAX_DEPTH = 100
 
 _SCALARS = frozenset({str, int, float, bool, type(None)})
-_TEXTS = frozenset({str})
 _to_text = json.JSONEncoder(ensure_ascii=False, check_circular=False, separators=(",", ":")).encode
 
 
@@ -36,7 +35,7 @@ class _Refused(Exception):
 def dumps(value: Any) -> bytes:
     """Return JSON. Raises NotSerializable, with the path, for what would not come back as it went in."""
     try:
-        plain = value if _is_plain(value, 0) else _plain(value, 0)
+        plain = value if _is_plain(value) else _plain(value, 0)
         return _to_text(plain).encode("utf-8", "surrogatepass")
     except (_Refused, ValueError):  # an int of more digits than Python prints
         raise _explain(value) from None
@@ -53,20 +52,32 @@ def loads(data: bytes) -> Any:
 # -- writing ---------------------------------------------------------------------------------------------------------
 
 
-def _is_plain(value: Any, depth: int) -> bool:
-    """Tell whether it is plain JSON as it is. Most sessions are, and to look costs half as much as to copy."""
-    if depth > MAX_DEPTH:
-        return False
-    values = value
-    if type(value) is dict:
-        if not _TEXTS.issuperset(map(type, value)) or (len(value) == 1 and next(iter(value)).startswith("!")):
-            return False
-        values = value.values()
-    elif type(value) is not list:
-        return False
-    if _SCALARS.issuperset(map(type, values)):
-        return True
-    return all(_is_plain(part, depth + 1) for part in values if type(part) not in _SCALARS)
+def _is_plain(value: Any) -> bool:
+    """Tell whether it is plain JSON as it is. Most sessions are, and to look costs a third of a copy.
+
+    Level by level, in plain loops: a session's containers are many and small.
+    """
+    level = [value]
+    for _ in range(MAX_DEPTH + 1):
+        below: list[Any] = []
+        for container in level:
+            values = container
+            if type(container) is dict:
+                for key in container:
+                    if type(key) is not str:
+                        return False
+                if len(container) == 1 and key.startswith("!"):
+                    return False
+                values = container.values()
+            elif type(container) is not list:
+                return False
+            for inner in values:
+                if type(inner) not in _SCALARS:
+                    below.append(inner)
+        if not below:
+            return True
+        level = below
+    return False
 
 
 def _plain(value: Any, depth: int) -> Any:

@@ -10,6 +10,8 @@ import struct
 import zlib
 from typing import NamedTuple
 
+from .tuples import maker
+
 _MAGIC = b"2slots\r\n"
 _BLOCK = 4096
 _FILE_HEAD = struct.Struct("<8sI")
@@ -42,13 +44,12 @@ class View(NamedTuple):
     slot: Slot | None
     is_certain: bool  # also if writers are at work: this is what the file held when the look began, or later
 
-    @property
-    def free_slot_at(self) -> int:
-        """Where the slot is that the next body goes into."""
-        return _BLOCK + (1 - self.number) * self.size
+    def place_for(self, body: bytes) -> int | None:
+        """Return where the slot is that the next body goes into; None if it is too large."""
+        return _BLOCK + (1 - self.number) * self.size if _SLOT_HEAD.size + len(body) <= self.size else None
 
-    def has_room_for(self, body: bytes) -> bool:
-        return _SLOT_HEAD.size + len(body) <= self.size
+
+_slot, _view = maker(Slot), maker(View)
 
 
 def new_file(revision: int, body: bytes) -> bytes:
@@ -77,7 +78,9 @@ def look(fd: int) -> View:
         raise NotSlots
     for place, (revision, length, checksum, number) in enumerate(_heads(fd, data, size)):
         start = _BLOCK + number * size + _SLOT_HEAD.size
-        body = _body(fd, data, start, length) if length <= size - _SLOT_HEAD.size else b""
+        body = data[start : start + length]
+        if len(body) < length:
+            body = _read_body(fd, start, length, size)
         if len(body) == length and _checksum(revision, body) == checksum:
             # The newer slot was torn by a kill; or it is being written for the second time since we read this one,
             # and then this one was overwritten in between.
@@ -85,7 +88,7 @@ def look(fd: int) -> View:
                 _SLOT_HEAD.pack(revision, length, checksum)
             )
             note, is_whole = (None, True) if note_head[0] != revision else _note(data, *note_head)
-            return View(size, number, Slot(revision, body, note), is_certain and is_whole)
+            return _view((size, number, _slot((revision, body, note)), is_certain and is_whole))
     return View(size, 1, None, False)
 
 
@@ -109,10 +112,10 @@ def _checksum(revision: int, body: bytes) -> int:
     return zlib.crc32(body, zlib.crc32(struct.pack("<QI", revision, len(body))))
 
 
-def _body(fd: int, data: bytes, start: int, length: int) -> bytes:
-    body = data[start : start + length]
-    # A damaged head can claim any length: none that the file does not have is asked for.
-    return pread(fd, length, start) if len(body) < length <= os.fstat(fd).st_size else body
+def _read_body(fd: int, start: int, length: int, size: int) -> bytes:
+    # A damaged head can claim any length: none that the slot or the file does not have is asked for.
+    is_possible = length <= size - _SLOT_HEAD.size and length <= os.fstat(fd).st_size
+    return pread(fd, length, start) if is_possible else b""
 
 
 def _note(data: bytes, revision: int, length: int, checksum: int) -> tuple[bytes | None, bool]:

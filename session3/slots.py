@@ -97,10 +97,11 @@ class SlotFile:
 
     def overwrite(self, revision: int, body: bytes) -> None:
         """Replace what the file holds; an error or a kill leaves it as it was."""
-        if self._view is not None and self._view.has_room_for(body):
-            _write(self.fd, pack_slot(revision, body), self._view.free_slot_at, self._durable)
-        else:
+        place = None if self._view is None else self._view.place_for(body)
+        if place is None:
             self._replace_file(new_file(revision, body))
+        else:
+            _write(self.fd, pack_slot(revision, body), place, self._durable)
 
     def write_note(self, note: bytes) -> None:
         """Replace the note about the newest slot; there must be one. The next `overwrite` makes it void."""

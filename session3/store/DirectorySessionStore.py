@@ -24,7 +24,7 @@ from typing import Any
 
 from .. import ids, slots
 from ..disk import sync_folder
-from ..record import Record, pack_expires, unpack_expires
+from ..record import Record, pack_expires, record_of, unpack_expires
 from .failures import unavailable_on
 from .RecordStore import RecordStore
 from .SessionRecords import Found
@@ -197,11 +197,10 @@ class DirectorySessionStore(RecordStore):
 
     # -- the files of session3 3.4.1 ---------------------------------------------------------------------------------
 
-    def _find(self, key: str, id: str | None) -> Found | None:
-        found = super()._find(key, id)
-        if found is None and self.hash_ids and id is not None and len(id) == _UPSTREAM_NAME:
-            return super()._find(id, id)  # its files bear the ids themselves
-        return found
+    def _miss(self, key: str, id: str | None) -> Found | None:
+        if self.hash_ids and id is not None and len(id) == _UPSTREAM_NAME and key != id:
+            return self._find(id, id)  # its files bear the ids themselves
+        return super()._miss(key, id)
 
     def _read_upstream(self, path: str) -> Record | None:
         if self.codec.is_sealed:
@@ -235,4 +234,6 @@ def _unpack(slot: slots.Slot) -> Record:
     end = user_end + forward_length
     user_key = body[_HEAD.size + 1 : user_end].decode() if user_length else None
     forward = body[user_end + 1 : end].decode() if forward_length else None
-    return Record(body[end:], slot.revision, created, modified, accessed, unpack_expires(expires), user_key, forward)
+    return record_of(
+        (body[end:], slot.revision, created, modified, accessed, unpack_expires(expires), user_key, forward)
+    )

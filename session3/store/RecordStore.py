@@ -23,7 +23,9 @@ class RecordStore(SessionWrites, SessionStore):
     # -- the contract ------------------------------------------------------------------------------------------------
 
     def load_session(self, id: str, default: Any = None) -> Any:
-        found = self._find(self._key(id), id) if ids.is_id(id) else None
+        if not ids.is_id(id):
+            return default
+        found = self._find(self._key(id) if self.hash_ids else id, id)
         session = None if found is None else self._revive(*found)
         return default if session is None else session
 
@@ -35,7 +37,7 @@ class RecordStore(SessionWrites, SessionStore):
         payload = self.codec.dump(session)
         if snapshot is None:
             self._overwrite(session, self._key_to_save(session.id), payload)
-        elif not self._is_same(session, payload, snapshot):
+        elif payload != snapshot.payload and not self._is_same(session, payload, snapshot):
             self._swap(session, snapshot, payload)
         elif session._access_time > snapshot.accessed:
             self._touch_session(session)

@@ -4,7 +4,7 @@ from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from ..record import Record
+from ..record import Record, record_of
 from .RecordStore import RecordStore
 
 TIMES = ("created", "modified", "accessed", "expires")
@@ -45,7 +45,7 @@ class SQLSessionStore(RecordStore):
 
     def _record_of(self, row: Sequence[Any], key: str) -> Record | None:
         """Return the record of a row of RECORD; None if the row could not be told whole, and is gone by now."""
-        return Record._make(row)
+        return record_of(row)
 
     @abstractmethod
     def _due(self, unused_for: float | None) -> tuple[str, Sequence[Any]]:

@@ -15,6 +15,7 @@ from ..secretkeys import Secret
 from ..serializers import PickleSerializer, Serializer
 from ..Session import Session
 from ..Snapshot import Snapshot
+from ..tuples import maker
 from .RecordVerbs import RecordVerbs
 
 log = logging.getLogger("session3")
@@ -31,6 +32,9 @@ class Found(NamedTuple):
     key: str
     id: str | None
     record: Record
+
+
+_found = maker(Found)
 
 
 class SessionRecords(RecordVerbs):
@@ -89,11 +93,9 @@ class SessionRecords(RecordVerbs):
         for _ in range(_MAX_FORWARDS):
             record = self.read(key)
             if record is None or (record.expires is not None and record.is_expired(self.clock())):
-                if log.isEnabledFor(logging.DEBUG):  # hashes cost more than an unknown id is worth
-                    log.debug("%r: session %s is unknown, or has expired", self, ids.short_hash(key))
-                return None
+                return self._miss(key, id)
             if record.forward is None:
-                return Found(key, id, record)
+                return _found((key, id, record))
             if record.forward == "":
                 log.info("%r: session %s got another id at a login; this one is nobody", self, ids.short_hash(key))
                 return None
@@ -101,6 +103,11 @@ class SessionRecords(RecordVerbs):
             if not ids.is_id(id):
                 return None
             key = self._key(id)  # type: ignore[arg-type]
+        return None
+
+    def _miss(self, key: str, id: str | None) -> Found | None:
+        if log.isEnabledFor(logging.DEBUG):  # hashes cost more than an unknown id is worth
+            log.debug("%r: session %s is unknown, or has expired", self, ids.short_hash(key))
         return None
 
     def _is_tombstone(self, key: str) -> bool:
@@ -128,7 +135,7 @@ class SessionRecords(RecordVerbs):
         session.id = id
         session._access_time = record.accessed
         session._expires = record.expires
-        session._snapshot = Snapshot(self, id, key, payload, record)
+        session._snapshot = Snapshot(self, id, key, payload, record.revision, record.accessed, record.expires)
 
     def _snapshot_of(self, session: Session) -> Snapshot | None:
         """Return what we remember on the session; None if another store, or another id, is meant: then it is new."""

@@ -29,7 +29,6 @@ from ..codec import SessionCodec, UnknownClass
 from ..cookies import check_size
 from ..DictSession import DictSession
 from ..errors import DamagedRecord
-from ..record import Record
 from ..secretkeys import Secret
 from ..serializers import JSONSerializer, Serializer
 from ..Session import Session
@@ -174,5 +173,4 @@ class SignedCookieSessionStore(SessionStore):
         session.id = token
         session._access_time = opened.accessed
         session._expires = opened.expires
-        record = Record(opened.plain, 0, opened.created, opened.accessed, opened.accessed, opened.expires)
-        session._snapshot = Snapshot(self, token, _KEY, opened.plain, record)
+        session._snapshot = Snapshot(self, token, _KEY, opened.plain, 0, opened.accessed, opened.expires)

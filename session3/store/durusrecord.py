@@ -10,7 +10,7 @@ import zlib
 from operator import itemgetter
 from typing import Any
 
-from ..record import Record
+from ..record import Record, record_of
 
 #: In the root of a database: the tree of sessions.
 NAME = "session3"
@@ -49,7 +49,7 @@ def pack(record: Record) -> Any:
 
 def unpack_untouched(found: Any) -> Record:
     """Return the record as its last save left it: one object of Durus's, where a touch adds another."""
-    return Record._make(_fields_of(found.data))
+    return record_of(_fields_of(found.data))
 
 
 def unpack(found: Any) -> Record:
