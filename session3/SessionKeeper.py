@@ -145,12 +145,16 @@ class SessionKeeper(QuixoteHooks):
             return self.ACCESS_TIME_RESOLUTION
         return min(self.ACCESS_TIME_RESOLUTION, self.idle_timeout / 20)
 
-    def _deadline(self, session: Session, used: float, kept: KeptExpiry) -> float | None:
-        """Return when a session last used then expires: by its own word, by the timeouts, or as its record says."""
-        if kept is not None and (own := own_deadline(kept, used)) is not None:
-            return own
-        if self.idle_timeout is None and self.absolute_timeout is None:
+    def _deadline(self, session: Session, kept: KeptExpiry, used: float | None = None) -> float | None:
+        """Return when a session expires: by its own word, by the timeouts, or as its record says.
+
+        `used`: when it was last used, if not at its access time.
+        """
+        if kept is None and self.idle_timeout is None and self.absolute_timeout is None:
             return session._expires
+        used = session.get_access_time() if used is None else used
+        if (own := own_deadline(kept, used)) is not None:
+            return own
         deadlines = []
         if self.idle_timeout is not None:
             deadlines.append(used + self.idle_timeout)
@@ -166,7 +170,7 @@ class SessionKeeper(QuixoteHooks):
                 session._expires = None  # it was the session's own, which is no more
             elif own is not None and not session.is_dirty():
                 return session._expires  # counted from the last save: to read is not to save
-        return self._deadline(session, since, kept)
+        return self._deadline(session, kept, since)
 
     # -- rotation ----------------------------------------------------------------------------------------------------
 

@@ -172,7 +172,7 @@ class SessionManager(SessionKeeper):
         if session is None:
             return None
         # The timeouts may be stricter now than they were when the record was written.
-        deadline = self._deadline(session, session.get_access_time(), session._kept_expiry())
+        deadline = self._deadline(session, session._kept_expiry())
         if deadline is not None and deadline <= self.store.clock():
             return None
         if session._snapshot is None:

@@ -66,5 +66,8 @@ class RedisConnections:
 
 def _packed(command: Command) -> bytes:
     """Return a command of bytes, texts and whole numbers in Redis's protocol, at a fifth of what redis-py takes."""
-    texts = [part if type(part) is bytes else str(part).encode() for part in command]
-    return b"*%d\r\n" % len(texts) + b"".join([b"$%d\r\n%s\r\n" % (len(text), text) for text in texts])
+    packed = b"*%d\r\n" % len(command)
+    for part in command:
+        text = part if type(part) is bytes else str(part).encode()
+        packed += b"$%d\r\n%s\r\n" % (len(text), text)
+    return packed

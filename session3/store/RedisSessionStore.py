@@ -14,8 +14,7 @@ touch. Expiry goes by the server's clock: those of the machines in front of it n
 
 Threads: safe. Processes: safe, also after a fork. Crash: a save that returned is in the server's memory; what of it
 survives a crash of the server is the server's to say (its appendonly and save, and its replicas). A server that may
-evict sessions (a maxmemory-policy other than noeviction and volatile-ttl) logs users out to make room.
-Needs Redis 5 or later. setup() has nothing to create.
+evict sessions (a maxmemory-policy other than noeviction and volatile-ttl) logs users out to make room. Needs Redis 5 or later.
 """
 
 import math
@@ -196,11 +195,13 @@ class RedisSessionStore(RecordStore):
         client, guess, name = self._client(), self._server_clock.guess(), self._name(key)
         if not isinstance(client, RedisConnections):
             return None, 0.0  # a cluster's client sends a pipeline in steps of its own
-        look = (("GET", name),) if guess.server_now is None else (("GET", name), ("TIME",))
-        value, *time = replies = self._talk(lambda client: client.send(*look))
-        if any(reply is None or isinstance(reply, Exception) for reply in replies):
-            return None, 0.0
-        return value, self._server_clock.learn(guess, redisrecord.shift(guess.server_now, *time))
+        if guess.server_now is None:
+            [value] = self._talk(lambda client: client.send(("GET", name)))
+            return (value, guess.lead) if isinstance(value, bytes) else (None, 0.0)
+        value, time = self._talk(lambda client: client.send(("GET", name), ("TIME",)))
+        if isinstance(value, bytes) and not isinstance(time, Exception):
+            return value, self._server_clock.learn(guess, redisrecord.shift(guess.server_now, time))
+        return None, 0.0
 
     def _do(self, script: redisrecord.Script, key: str, guess: Guess, *arguments: Any) -> bool:
         return bool(self._ask(script, key, guess, *arguments)[0])

@@ -13,6 +13,8 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
+from ..tuples import maker
+
 #: Seconds between two clocks that count as none, so that a record's times don't wander with each round trip's length.
 MAX_DRIFT = 0.5
 
@@ -32,6 +34,9 @@ class Guess(NamedTuple):
         return "" if self.server_now is None else repr(self.server_now)
 
 
+_guess = maker(Guess)
+
+
 class ServerClock:
     """`clock`: ours. The system's may be set, and is compared again and again: once in `every` seconds, or with 0 at
     each call, as for several servers with a clock each. Another one is compared once, and leads from then on: whoever
@@ -47,9 +52,9 @@ class ServerClock:
     def guess(self) -> Guess:
         known, now, steady = self._known, self._clock(), time.monotonic()
         if known.at == -math.inf:
-            return Guess(known.lead, now - known.lead)
+            return _guess((known.lead, now - known.lead))
         is_recent = steady - known.at < self._every and abs(now - steady - known.ahead) < MAX_DRIFT
-        return Guess(known.lead, None if is_recent or not self._is_systems else now - known.lead)
+        return _guess((known.lead, None if is_recent or not self._is_systems else now - known.lead))
 
     def learn(self, guess: Guess, shift: float) -> float:
         """Return how far we are ahead; `shift`: how much later it is on the server than was guessed."""

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from ..errors import DamagedRecord
-from ..record import Record, pack_expires, unpack_expires
+from ..record import Record, pack_expires, record_of, unpack_expires
 from .ServerClock import MAX_DRIFT
 
 _MAGIC = b"s3r1"
@@ -28,9 +28,9 @@ def pack(record: Record, offset: float) -> bytes:
     """Return the value of a record; `offset` is how far the record's clock is ahead of the server's."""
     user_key = b"" if record.user_key is None else b"=" + record.user_key.encode()
     forward = b"" if record.forward is None else b"=" + record.forward.encode()
-    times = (record.created, record.modified, record.accessed, pack_expires(record.expires))
-    by_server = [time - offset for time in times]
-    head = _HEAD.pack(_MAGIC, record.revision, *by_server, len(user_key), len(forward))
+    created, modified, accessed = record.created - offset, record.modified - offset, record.accessed - offset
+    times = (created, modified, accessed, pack_expires(record.expires) - offset)
+    head = _HEAD.pack(_MAGIC, record.revision, *times, len(user_key), len(forward))
     return b"".join((head, user_key, forward, record.payload))
 
 
@@ -47,16 +47,9 @@ def unpack(value: bytes, offset: float) -> Record:
         user_key, forward = value[_HEAD.size : user_end].decode(), value[user_end:end].decode()
     except UnicodeDecodeError as error:
         raise DamagedRecord("its user key or its forward is no text") from error
-    return Record(
-        payload=value[end:],
-        revision=revision,
-        created=created + offset,
-        modified=modified + offset,
-        accessed=accessed + offset,
-        expires=unpack_expires(expires + offset),
-        user_key=user_key[1:] if user_length else None,
-        forward=forward[1:] if forward_length else None,
-    )
+    times = (created + offset, modified + offset, accessed + offset, unpack_expires(expires + offset))
+    texts = (user_key[1:] if user_length else None, forward[1:] if forward_length else None)
+    return record_of((value[end:], revision, *times, *texts))
 
 
 def shift(now: float | None, time: Sequence[bytes] | None = None) -> float:
