@@ -77,7 +77,7 @@ class LeftOut(Exception):
 
 class Role(Enum):
     FLOOR = "floor"
-    PICKLED_FLOOR = "floor and pickle"
+    BY_HAND = "by hand"
     OURS = "ours"
     PEER = "peer"
 

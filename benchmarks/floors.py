@@ -1,8 +1,6 @@
 """The floors: the same bytes through the bare driver, with the same durability.
 
-Each has a second row, "and pickle", that also makes the bytes of a dict and a dict of the bytes: the least that a store
-can do which somebody writes by hand, without a lock, a check or an expiry. A request that only reads does both, since
-nothing but its bytes tells whether a dict changed inside. The cookie's floor has its JSON already.
+What the least store on top of one takes is in by_hand.py; the cookie's floor is that already.
 """
 
 import base64
@@ -10,12 +8,11 @@ import hashlib
 import hmac
 import json
 import os
-import pickle
 import sqlite3
 import zlib
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from .contenders import DATA, KEY, PAYLOAD, SECRET, Contender, Role, Servers, changed, number_in
 
@@ -25,35 +22,8 @@ class Floor(Contender):
 
     role = Role.FLOOR
 
-    def _payload(self, number: int) -> bytes:
-        return changed(number)
-
     def visits(self) -> int:
         return number_in(self.load())
-
-
-class AndPickle(Contender):
-    """Put before a floor: the bytes are a pickled dict."""
-
-    role = Role.PICKLED_FLOOR
-
-    def __init__(self, folder: Path, servers: Servers, stack: ExitStack) -> None:
-        self.session = dict(DATA)
-        super().__init__(folder, servers, stack)
-
-    def _payload(self, number: int) -> bytes:
-        self.session["visits"] = number
-        return pickle.dumps(self.session, 5)
-
-    def load(self) -> Any:
-        return pickle.loads(super().load())
-
-    def read_only(self) -> None:
-        payload = super().load()
-        assert pickle.dumps(pickle.loads(payload), 5) == payload
-
-    def visits(self) -> int:
-        return Contender.visits(self)
 
 
 class FileFloor(Floor):
@@ -72,7 +42,7 @@ class FileFloor(Floor):
     def save(self, number: int) -> None:
         temporary = self.path + ".tmp"
         with open(temporary, "wb") as file:
-            file.write(self._payload(number))
+            file.write(changed(number))
         os.replace(temporary, self.path)
 
 
@@ -91,7 +61,7 @@ class SQLiteFloor(Floor):
         return self.connection.execute("SELECT payload FROM floor WHERE id = ?", (KEY,)).fetchone()[0]
 
     def save(self, number: int) -> None:
-        self.connection.execute("UPDATE floor SET payload = ? WHERE id = ?", (self._payload(number), KEY))
+        self.connection.execute("UPDATE floor SET payload = ? WHERE id = ?", (changed(number), KEY))
 
 
 class _ServerFloor(Floor):
@@ -120,7 +90,7 @@ class _ServerFloor(Floor):
 
     def save(self, number: int) -> None:
         with self.connection.cursor() as cursor:
-            cursor.execute(self.update, (self._payload(number), KEY))
+            cursor.execute(self.update, (changed(number), KEY))
 
 
 class PostgresFloor(_ServerFloor):
@@ -150,13 +120,13 @@ class RedisFloor(Floor):
         self.client = servers.redis.client()
         stack.callback(self.client.close)
         self.key = f"{self.role.name}:{KEY}"
-        self.save(0)
+        self.client.set(self.key, PAYLOAD)
 
     def load(self) -> Any:
         return self.client.get(self.key)
 
     def save(self, number: int) -> None:
-        self.client.set(self.key, self._payload(number), px=10**9)
+        self.client.set(self.key, changed(number), px=10**9)
 
 
 class DurusFloor(Floor):
@@ -180,7 +150,7 @@ class DurusFloor(Floor):
         return self.tree[KEY]["payload"]
 
     def save(self, number: int) -> None:
-        self.tree[KEY]["payload"] = self._payload(number)
+        self.tree[KEY]["payload"] = changed(number)
         self.connection.commit()
 
 
@@ -208,11 +178,6 @@ class CookieFloor(Contender):
         self.cookie = f"{body.decode()}.{base64.urlsafe_b64encode(signature).decode()}"
 
 
-def _and_pickle(floor: type[Floor]) -> type[Contender]:
-    pickled: Any = type(f"{floor.__name__}AndPickle", (AndPickle, floor), {"name": f"{floor.name}, and pickle"})
-    return cast(type[Contender], pickled)
-
-
-_BYTES: list[type[Floor]] = [FileFloor, SQLiteFloor, PostgresFloor, MySQLFloor, RedisFloor, DurusFloor]
-
-FLOORS: list[type[Contender]] = [*_BYTES, CookieFloor, *map(_and_pickle, _BYTES)]
+FLOORS: list[type[Contender]] = [
+    FileFloor, SQLiteFloor, PostgresFloor, MySQLFloor, RedisFloor, DurusFloor, CookieFloor,
+]  # fmt: skip

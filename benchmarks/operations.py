@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from .by_hand import BY_HAND
 from .contenders import CALLS, FAMILIES, Contender, Role
 from .cores import apart
 from .django_peers import DJANGO_PEERS
@@ -15,18 +16,18 @@ from .report import TARGETS, cell
 from .sections import Bench, Chart, Outcome, Points, Table, Target
 
 OPERATIONS = ("load", "save", "read_only")
-KINDS: list[type[Contender]] = [*FLOORS, *OURS, *DJANGO_PEERS, *FLASK_PEERS, *OTHER_PEERS]
+KINDS: list[type[Contender]] = [*FLOORS, *BY_HAND, *OURS, *DJANGO_PEERS, *FLASK_PEERS, *OTHER_PEERS]
 EFFORT, QUICK_EFFORT = Effort(400, 100), Effort(40, 12)
 
 _NOTES = f"""\
 A session of twelve keys, about 1 KiB. In a round, each operation of each contender gets one turn, in another order
 each time: {CALLS} calls, of which the first is the sample "between other work", with the processor's caches full of
 other things, as in a server; the median of the others is the sample "in a row". A cell shows the median in µs, p99 in
-brackets, and the medians of the ratios to the floor of the same round and to that floor with pickle. A floor moves
-bytes; with pickle it makes a dict of them, too, and for a read-only request bytes of that dict again, since nothing
-else tells that nothing inside it changed: the least that a store written by hand does. All others load the session's
-data, and ours compares and swaps when it saves. A read-only request is all that a library does between the cookie and
-the answer of a request that changes nothing. Targets are held between other work. Servers have a core of their own.
+brackets, and the medians of the ratios to the floor of the same round and to the store by hand. A floor moves bytes.
+A store by hand is the least on top of it that is one: it makes a dict of the bytes, compares and swaps when it saves,
+and makes bytes of the dict again at the end of a read-only request, since nothing else tells that nothing inside it
+changed. All others load the session's data, too; of them only ours compares and swaps. A read-only request is all that
+a library does between the cookie and the answer. Targets are held between other work. Servers have a core of their own.
 Django keeps its connections, and uses psycopg2, as we do; session3 3.4.1 runs in a process of its own, and is timed
 there; starsessions is timed inside its event loop."""
 
@@ -101,11 +102,7 @@ class Results:
         if contender.role is Role.FLOOR:
             return []
         floors = self.of(contender.family, Role.FLOOR)
-        return (
-            floors
-            if contender.role is Role.PICKLED_FLOOR
-            else [*floors, *self.of(contender.family, Role.PICKLED_FLOOR)]
-        )
+        return floors if contender.role is Role.BY_HAND else [*floors, *self.of(contender.family, Role.BY_HAND)]
 
     def targets(self) -> Iterator[Target]:
         for family in FAMILIES:
@@ -128,12 +125,12 @@ class Results:
         """Draw the ratios to the floor: a chart for each operation."""
         families = [family for family in FAMILIES if self.of(family, Role.FLOOR)]
         for operation in OPERATIONS:
-            series: dict[str, Points] = {"floor and pickle": [], "session3": [], "fastest peer": []}
+            series: dict[str, Points] = {"by hand": [], "session3": [], "fastest peer": []}
             for x, family in enumerate(families):
                 [floor] = self.of(family, Role.FLOOR)
-                pickled, ours = self.of(family, Role.PICKLED_FLOOR), self.of(family, Role.OURS)
+                by_hand, ours = self.of(family, Role.BY_HAND), self.of(family, Role.OURS)
                 peer = self.fastest_peer(family, operation)
-                for points, those in zip(series.values(), (pickled, ours, [peer] if peer else []), strict=True):
+                for points, those in zip(series.values(), (by_hand, ours, [peer] if peer else []), strict=True):
                     points.extend((x, self.ratio(one, floor, operation)) for one in those)
             title = f"{operation.replace('_', '-').capitalize()}, {self.regime.value}"
             yield Chart(

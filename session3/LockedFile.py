@@ -2,15 +2,18 @@
 
 >>> import tempfile
 >>> path = tempfile.mkdtemp() + "/file"
->>> with LockedFile(path, os.O_CREAT) as fd:
-...     os.write(fd, b"nobody else is in here")
+>>> with LockedFile(path, os.O_CREAT) as file:
+...     os.write(file.fd, b"nobody else is in here")
 22
 """
 
 import io
 import os
+from typing import TypeVar
 
 from . import locks
+
+Self = TypeVar("Self", bound="LockedFile")
 
 MODE = 0o600
 BINARY = getattr(os, "O_BINARY", 0)  # Windows would translate line ends
@@ -18,35 +21,40 @@ BINARY = getattr(os, "O_BINARY", 0)  # Windows would translate line ends
 
 # A class, since a generator as a context manager costs several microseconds of the fifteen that a write takes.
 class LockedFile:
-    """Opens and locks the file that bears a name now; as a context manager its descriptor, or None if none does.
+    """Opens and locks the file that bears a name now, as a context manager; None if none does. `fd`: its descriptor.
 
     A file object owns the descriptor: where a signal's exception comes before `__exit__`, the lock goes with it.
     """
 
+    fd = -1
     _file: io.FileIO | None = None
 
     def __init__(self, path: str, flags: int = 0) -> None:
         self.path = path
         self._flags = flags
 
-    def __enter__(self) -> int | None:
+    def __enter__(self: Self) -> Self | None:
         while True:
             try:
-                fd = os.open(self.path, os.O_RDWR | BINARY | self._flags, MODE)
+                self.fd = os.open(self.path, os.O_RDWR | BINARY | self._flags, MODE)
             except FileNotFoundError:
                 if self._flags:
                     raise  # it would have been created: the folder is missing
                 return None
-            self._file = io.FileIO(fd, "r+b")
+            self._file = io.FileIO(self.fd, "r+b")
             try:
-                locks.lock(fd)
+                locks.lock(self.fd)
                 # While we waited the file may have been replaced or removed.
-                if bears_name(fd, self.path):
-                    return fd
+                if bears_name(self.fd, self.path):
+                    self._look()
+                    return self
             except BaseException:
                 self.__exit__()
                 raise
             self.__exit__()
+
+    def _look(self) -> None:
+        """Called with the file open and locked."""
 
     def __exit__(self, *exception: object) -> None:
         file, self._file = self._file, None

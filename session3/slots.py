@@ -77,20 +77,23 @@ def create(path: str, revision: int, body: bytes, *, durable: bool = False) -> b
         os.close(fd)
 
 
-class SlotFile:
+class SlotFile(LockedFile):
     """A file that is open and locked for writing; `slot` is what it holds, None if that is damaged or not ours.
 
-    For one write: what is here is not brought up to date by it.
+    For one write: what is here is not brought up to date by it. `durable`: what was written, replaced or removed
+    survives a power cut; not a note.
     """
 
-    def __init__(self, fd: int, path: str, durable: bool) -> None:
-        self.fd = fd
-        self.path = path
+    slot: Slot | None = None
+    _view: View | None = None
+
+    def __init__(self, path: str, *, durable: bool = False) -> None:
+        super().__init__(path)
         self._durable = durable
-        self.slot: Slot | None = None
-        self._view: View | None = None
+
+    def _look(self) -> None:
         try:
-            self._view = look(fd)
+            self._view = look(self.fd)
             self.slot = self._view.slot
         except NotSlots:
             pass  # what it is instead is asked with `starts_with`
@@ -121,11 +124,11 @@ class SlotFile:
         temporary = temporary_name(self.path)
         if bears_name(self.fd, temporary):
             os.unlink(temporary)  # left by a create that was killed before it did this
-        with LockedFile(temporary, os.O_CREAT) as fd:
-            assert fd is not None
+        with LockedFile(temporary, os.O_CREAT) as file:
+            assert file is not None
             try:
-                os.ftruncate(fd, 0)
-                _write(fd, data, 0, self._durable)
+                os.ftruncate(file.fd, 0)
+                _write(file.fd, data, 0, self._durable)
                 os.replace(temporary, self.path)
             except BaseException:
                 os.unlink(temporary)  # on a full disk it would take what is left
@@ -134,18 +137,14 @@ class SlotFile:
                 sync_folder(self.path)
 
 
-def writing(path: str, *, durable: bool = False) -> "_Writing":
-    """Return a context manager that opens and locks a file, as a SlotFile; None if there is none.
-
-    `durable`: what was written, replaced or removed survives a power cut; not a note.
-    """
-    return _Writing(path, durable)
+#: `with writing(path) as file`: a SlotFile, or None if there is no file.
+writing = SlotFile
 
 
 def sweep_temporary(path: str) -> None:
     """Remove a temporary file that a killed writer left; one that is in use stays."""
-    with LockedFile(path) as fd:
-        if fd is not None:
+    with LockedFile(path) as file:
+        if file is not None:
             os.unlink(path)
 
 
@@ -155,32 +154,15 @@ def temporary_name(path: str) -> str:
     return os.path.join(folder, TEMPORARY[0] + name + TEMPORARY[1])
 
 
-class _Writing:
-    def __init__(self, path: str, durable: bool) -> None:
-        self._opened = LockedFile(path)
-        self._durable = durable
-
-    def __enter__(self) -> SlotFile | None:
-        try:
-            fd = self._opened.__enter__()
-            return None if fd is None else SlotFile(fd, self._opened.path, self._durable)
-        except BaseException:
-            self.__exit__()
-            raise
-
-    def __exit__(self, *exception: object) -> None:
-        self._opened.__exit__()
-
-
 def _create_by_name(path: str, data: bytes, durable: bool) -> bool:
     temporary = temporary_name(path)
     while True:
-        with LockedFile(temporary, os.O_CREAT) as fd:
-            assert fd is not None
+        with LockedFile(temporary, os.O_CREAT) as file:
+            assert file is not None
             try:
-                if os.fstat(fd).st_nlink == 1:
-                    os.ftruncate(fd, 0)
-                    _write(fd, data, 0, durable)
+                if os.fstat(file.fd).st_nlink == 1:
+                    os.ftruncate(file.fd, 0)
+                    _write(file.fd, data, 0, durable)
                     return _linked(temporary, path, durable)
                 # A second name of a finished file: who made it was killed before removing this one.
             finally:

@@ -148,7 +148,7 @@ class DirectorySessionStore(RecordStore):
     def _create(self, key: str, record: Record) -> bool:
         return slots.create(self._path(key), record.revision, _pack(record), durable=self.durable)
 
-    def _writing(self, key: str) -> contextlib.AbstractContextManager[slots.SlotFile | None]:
+    def _writing(self, key: str) -> slots.SlotFile:
         return slots.writing(self._path(key), durable=self.durable)
 
     def _make_folder(self) -> None:

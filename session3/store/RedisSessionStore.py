@@ -13,8 +13,8 @@ Redis deletes what has expired by itself, and a session without an expiry `defau
 touch. Expiry goes by the server's clock: those of the machines in front of it never meet.
 
 Threads: safe. Processes: safe, also after a fork. Crash: a save that returned is in the server's memory; what of it
-survives a crash of the server is the server's to say (its appendonly and save, and its replicas). A server that may
-evict sessions (a maxmemory-policy other than noeviction and volatile-ttl) logs users out to make room. Needs Redis 5 or later.
+survives a crash there is the server's to say (appendonly, save, replicas). One that may evict sessions (by a
+maxmemory-policy other than noeviction and volatile-ttl) logs users out to make room. Needs Redis 5 or later.
 """
 
 import math
