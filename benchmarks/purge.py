@@ -2,6 +2,7 @@
 
 import os
 import random
+import statistics
 import struct
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ from .Worker import Worker
 
 COUNT, QUICK_COUNT = 10**5, 10**4
 _SLOW = {"Durus": 5, "Durus server": 5}  # so many times fewer sessions: it takes 200 µs to delete one of them
+_PAIRS = 3  # purges of each kind, whose medians are shown; of files, which are slow to make, one
 RATIO_LIMIT, WAIT_LIMIT = 1.3, 50.0  # times the bare loop or statement; ms
 _HOUR = 3600.0
 _WRITTEN = 50  # sessions that the writer saves in turn
@@ -53,56 +55,65 @@ class Wait(NamedTuple):
 
 
 class Purge(NamedTuple):
-    """What was measured on one store: seconds of our purge and of the bare one, of the same run each, and waits."""
+    """What was measured on one store: seconds of our purges and of the bare ones, in pairs, and waits."""
 
     name: str
-    ours: float
-    bare: float
+    pairs: list[tuple[float, float]]
     alone: Wait | None = None
     beside: Wait | None = None
 
     @property
+    def ours(self) -> float:
+        return statistics.median(ours for ours, _ in self.pairs)
+
+    @property
+    def bare(self) -> float:
+        return statistics.median(bare for _, bare in self.pairs)
+
+    @property
     def ratio(self) -> float:
-        return self.ours / self.bare
+        return statistics.median(ours / bare for ours, bare in self.pairs)
 
 
 def run(bench: Bench) -> Outcome:
     count = QUICK_COUNT if bench.is_quick else COUNT
     # All are made before the first one is purged: a disk is slow to make files where it has just deleted many.
-    places = [urls(bench, number) for number in (1, 2, 3)]
+    places = [urls(bench, number) for number in range(1, 2 * _PAIRS + 2)]
     names = [name for name in _BARE if name in places[0] or (name == "Durus server" and is_asked_for(bench, name))]
     purges = []
     for done, name in enumerate(names):
         bench.progress(done, len(names))
+        pairs = 1 if bench.is_quick or name == "Directory" else _PAIRS
         with ExitStack() as stack:
             if name == "Durus server":
-                own = [stack.enter_context(DurusServer()).url for _ in places]
+                own = [stack.enter_context(DurusServer()).url for _ in range(2 * pairs + 1)]
             else:
-                own = [place[name] for place in places]
+                own = [place[name] for place in places[: 2 * pairs + 1]]
             crowds = [Crowd(url, count // _SLOW.get(name, 1)) for url in own]
             purges.append(_measure(name, crowds))
     empty(bench.folder)
     bench.progress(len(names), len(names))
     notes = (
         f"`delete_expired_sessions()` over {count:,} sessions, half of them expired, beside what is written by hand for"
-        " an equal copy: a loop over files, a DELETE statement and a count of what is left, a walk and a commit. On a"
-        " third copy another process saves sessions meanwhile: its longest wait, in ms, and of how many saves, is"
-        " beside that of as long a time without a purge. Durus has a fifth of the sessions; its file is for one."
-        " Redis expires by itself, and has nothing to purge."
+        " an equal copy: a loop over files, a DELETE statement and a count of what is left, a walk and a commit; the"
+        f" medians of {_PAIRS} pairs, of files one. On another copy another process saves sessions meanwhile: its"
+        " longest wait, in ms, and of how many saves, is beside that of as long a time without a purge. Durus has a"
+        " fifth of the sessions; its file is for one. Redis expires by itself, and has nothing to purge."
     )
     head = ["", "bare, s", "session3, s", "ratio", "longest wait", "without a purge"]
     return Outcome("Purge", notes, [Table(head, [_row(purge) for purge in purges])], list(_targets(purges)), [])
 
 
 def _measure(name: str, crowds: list[Crowd]) -> Purge:
-    """Purge three equal stores: one our way and one the bare way, in any order, and one our way beside a writer."""
-    ours, bare, last = crowds
-    seconds: dict[str, float] = {}
-    turns = [("ours", ours, _purge), ("bare", bare, _BARE[name])]
-    random.shuffle(turns)
-    for way, crowd, purge in turns:
-        seconds[way] = crowd.time(purge)
-    measured = Purge(name, seconds["ours"], seconds["bare"])
+    """Purge equal stores: in pairs, one our way and one the bare way, in any order; the last one beside a writer."""
+    *paired, last = crowds
+    pairs = []
+    for ours, bare in zip(paired[::2], paired[1::2], strict=True):
+        turns = [(ours, _purge), (bare, _BARE[name])]
+        random.shuffle(turns)
+        seconds = {id(crowd): crowd.time(purge) for crowd, purge in turns}
+        pairs.append((seconds[id(ours)], seconds[id(bare)]))
+    measured = Purge(name, pairs)
     if name != "Durus":  # a file of one process
         alone = _wait(last, lambda: time.sleep(measured.ours))
         measured = measured._replace(alone=alone, beside=_wait(last, lambda: last.time(_purge)))

@@ -175,7 +175,7 @@ class ShelfTransaction:
         places = dict(self._index.places)
         total = sum(room(size) for _, size in places.values())
         self._end = max(room(self._end), total)
-        places = self._move(places, [key for key, place in places.items() if place[0] < total])
+        self._move(places, [key for key, place in places.items() if place[0] < total])
         end, self._end = self._end, 0
         try:
             self._move(places, sorted(places, key=places.__getitem__))
@@ -184,9 +184,9 @@ class ShelfTransaction:
             self._end = end
         os.ftruncate(self._fd, total)
 
-    def _move(self, places: dict[bytes, Place], keys: list[bytes]) -> dict[bytes, Place]:
+    def _move(self, places: dict[bytes, Place], keys: list[bytes]) -> None:
         """Append these values once more, from the end that was set, and put an index that says so in place."""
-        places = places | {key: self._add(dumbfile.read_at(self._fd, places[key])) for key in keys}
+        for key in keys:
+            places[key] = self._add(dumbfile.read_at(self._fd, places[key]))
         os.fsync(self._fd)
         self._replace(places.items())  # also where nothing moved: readers have to see that something will
-        return places

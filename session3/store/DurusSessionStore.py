@@ -152,7 +152,8 @@ class DurusSessionStore(RecordStore):
         # be a conflict, each time.
         def delete(root: Any, again: bool) -> int:
             tree = durusrecord.tree(root)
-            still = [key for key in due if key in tree and durusrecord.is_due(tree[key], now, unused_for)]
+            there = [(key, tree.get(key)) for key in due]
+            still = [key for key, found in there if found is not None and durusrecord.is_due(found, now, unused_for)]
             for key in still:
                 del tree[key]
             return len(due) if again else len(still)

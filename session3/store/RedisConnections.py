@@ -40,7 +40,9 @@ class RedisConnections:
         connection = self._take()
         try:
             connection.send_packed_command([b"".join(map(_packed, commands))])
-            replies = [self._reply(connection) for _ in commands]
+            replies = []
+            for _ in commands:
+                replies.append(self._reply(connection))
         except BaseException:  # in the middle of a reply, perhaps
             connection.disconnect()
             self.connection_pool.release(connection)

@@ -192,16 +192,17 @@ class RedisSessionStore(RecordStore):
 
         In one round trip, and for half of what a script costs: measured, 24 to 27 µs in place of 57.
         """
-        client, guess, name = self._client(), self._server_clock.guess(), self._name(key)
-        if not isinstance(client, RedisConnections):
-            return None, 0.0  # a cluster's client sends a pipeline in steps of its own
+        guess = self._server_clock.guess()
+        look: list[tuple[Any, ...]] = [("GET", self._name(key))]
+        if guess.server_now is not None:
+            look.append(("TIME",))
+        # A cluster's client sends a pipeline in steps of its own.
+        replies = self._talk(lambda client: client.send(*look) if isinstance(client, RedisConnections) else [None])
+        if not isinstance(replies[0], bytes) or isinstance(replies[-1], Exception):
+            return None, 0.0
         if guess.server_now is None:
-            [value] = self._talk(lambda client: client.send(("GET", name)))
-            return (value, guess.lead) if isinstance(value, bytes) else (None, 0.0)
-        value, time = self._talk(lambda client: client.send(("GET", name), ("TIME",)))
-        if isinstance(value, bytes) and not isinstance(time, Exception):
-            return value, self._server_clock.learn(guess, redisrecord.shift(guess.server_now, time))
-        return None, 0.0
+            return replies[0], guess.lead
+        return replies[0], self._server_clock.learn(guess, redisrecord.shift(guess.server_now, replies[1]))
 
     def _do(self, script: redisrecord.Script, key: str, guess: Guess, *arguments: Any) -> bool:
         return bool(self._ask(script, key, guess, *arguments)[0])

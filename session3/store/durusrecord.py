@@ -53,7 +53,11 @@ def unpack_untouched(found: Any) -> Record:
 
 
 def unpack(found: Any) -> Record:
-    record, touched = unpack_untouched(found), found.data["touched"].data
+    return _with_touch(unpack_untouched(found), found)
+
+
+def _with_touch(record: Record, found: Any) -> Record:
+    touched = found.data["touched"].data
     if touched and touched["revision"] == record.revision:
         return record._replace(accessed=touched["accessed"], expires=touched["expires"])
     return record
@@ -75,16 +79,19 @@ def look(found: Any) -> Record | None:
 
 def is_due(found: Any, now: float, unused_for: float | None) -> bool:
     """Tell whether a sweep takes it. A touch only puts that off, so what is not due without it is not asked for it."""
-    with contextlib.suppress(*DAMAGE):
-        return unpack_untouched(found).is_due(now, unused_for) and unpack(found).is_due(now, unused_for)
-    return True
+    try:
+        record = unpack_untouched(found)
+        return record.is_due(now, unused_for) and _with_touch(record, found).is_due(now, unused_for)
+    except DAMAGE:
+        return True
 
 
 def is_session(found: Any, now: float) -> bool:
-    with contextlib.suppress(*DAMAGE):
+    try:
         record = unpack_untouched(found)
-        return record.is_session(now) or (record.forward is None and unpack(found).is_session(now))
-    return False
+        return record.is_session(now) or (record.forward is None and _with_touch(record, found).is_session(now))
+    except DAMAGE:
+        return False
 
 
 def revision(found: Any) -> int | None:
