@@ -2,7 +2,9 @@ import contextlib
 import signal
 import sqlite3
 import threading
+from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -181,6 +183,46 @@ def test_a_database_in_another_mode_is_switched_while_others_read_it(open_at: An
         run_threads(save, "abcdefgh")
     with open_at(path) as store:
         assert len(list(store.iter_sessions())) == 8
+
+
+class TestAnotherWriter:
+    """The moments at which a save looks are counted by the clock that it asks each time."""
+
+    @pytest.fixture
+    def writer(self, store: Any) -> Iterator[sqlite3.Connection]:
+        """One that holds the database's lock for writing."""
+        stored(store)
+        with contextlib.closing(sqlite3.connect(store.filename, isolation_level=None)) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            yield connection
+
+    def test_is_waited_for_by_looking_again_and_again(
+        self, store: Any, writer: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        looks: list[int] = []
+
+        def look() -> float:
+            looks.append(len(looks))
+            if len(looks) == 5:
+                writer.execute("COMMIT")
+            return 0.0
+
+        monkeypatch.setattr(f"{SQLiteSessionStore.__module__}.time", SimpleNamespace(monotonic=look))
+        assert store.has_session(stored(store).id)
+        assert looks == [0, 1, 2, 3, 4]
+
+    def test_is_not_waited_for_until_sqlite_hardly_looks_any_more(self, store: Any, writer: sqlite3.Connection) -> None:
+        with store._connections as connection:
+            assert connection.execute("PRAGMA busy_timeout").fetchone()[0] < 1 + 2 + 5 + 10
+
+    def test_is_not_waited_for_for_ever(
+        self, store: Any, writer: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        moments = iter([0.0, 5.0, 9.9, 10.0])
+        monkeypatch.setattr(f"{SQLiteSessionStore.__module__}.time", SimpleNamespace(monotonic=lambda: next(moments)))
+        with pytest.raises(StoreUnavailable, match="database is locked"):
+            stored(store)
+        assert list(moments) == []
 
 
 def test_times_are_not_compared_as_text(store: Any, clock: Clock) -> None:
