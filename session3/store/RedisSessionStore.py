@@ -100,21 +100,21 @@ class RedisSessionStore(RecordStore):
     def insert(self, key: str, record: Record) -> bool:
         guess = self._server_clock.guess()
         value = redisrecord.pack(record, guess.lead)
-        return self._do(redisrecord.INSERT, key, guess, value, self._ttl(record.expires))
+        return bool(self._ask(redisrecord.INSERT, key, guess, value, self._ttl(record.expires))[0])
 
     def replace(self, key: str, record: Record, revision: int) -> bool:
         guess = self._server_clock.guess()
         value, head = redisrecord.pack(record, guess.lead), redisrecord.head(revision)
-        return self._do(redisrecord.REPLACE, key, guess, value, self._ttl(record.expires), head)
+        return bool(self._ask(redisrecord.REPLACE, key, guess, value, self._ttl(record.expires), head)[0])
 
     def remove(self, key: str, revision: int | None = None) -> bool:
         head = b"" if revision is None else redisrecord.head(revision)
-        return self._do(redisrecord.REMOVE, key, self._server_clock.guess(), head, "")
+        return bool(self._ask(redisrecord.REMOVE, key, self._server_clock.guess(), head, "")[0])
 
     def touch(self, key: str, accessed: float, expires: float | None) -> bool:
         guess = self._server_clock.guess()
         moved = "" if expires is None else repr(expires - guess.lead)
-        return self._do(redisrecord.TOUCH, key, guess, repr(accessed - guess.lead), moved, self._ttl(expires))
+        return bool(self._ask(redisrecord.TOUCH, key, guess, repr(accessed - guess.lead), moved, self._ttl(expires))[0])
 
     def scan(self) -> Iterator[tuple[str, Record]]:
         for _, key, _, record in self._values():
@@ -184,7 +184,10 @@ class RedisSessionStore(RecordStore):
             except self._failures.forgot_script:
                 return client.execute_command("EVAL", script.text, *call)
 
-        result, shift = redisrecord.answer(self._talk(run))
+        reply = self._talk(run)
+        if guess.server_now is None:
+            return reply, guess.lead
+        result, shift = redisrecord.answer(reply)
         return result, self._server_clock.learn(guess, shift)
 
     def _get(self, key: str) -> tuple[bytes | None, float]:
@@ -192,10 +195,8 @@ class RedisSessionStore(RecordStore):
 
         In one round trip, and for half of what a script costs: measured, 24 to 27 µs in place of 57.
         """
-        guess = self._server_clock.guess()
-        look: list[tuple[Any, ...]] = [("GET", self._name(key))]
-        if guess.server_now is not None:
-            look.append(("TIME",))
+        guess, get = self._server_clock.guess(), ("GET", self._name(key))
+        look: list[Any] = [get] if guess.server_now is None else [get, ("TIME",)]
         # A cluster's client sends a pipeline in steps of its own.
         replies = self._talk(lambda client: client.send(*look) if isinstance(client, RedisConnections) else [None])
         if not isinstance(replies[0], bytes) or isinstance(replies[-1], Exception):
@@ -203,9 +204,6 @@ class RedisSessionStore(RecordStore):
         if guess.server_now is None:
             return replies[0], guess.lead
         return replies[0], self._server_clock.learn(guess, redisrecord.shift(guess.server_now, replies[1]))
-
-    def _do(self, script: redisrecord.Script, key: str, guess: Guess, *arguments: Any) -> bool:
-        return bool(self._ask(script, key, guess, *arguments)[0])
 
     def _unpack(self, key: str, value: bytes, lead: float) -> Record | None:
         try:
