@@ -36,6 +36,7 @@ from .failures import unavailable_on
 from .RecordStore import RecordStore
 
 _PAGE = 100  # records that `scan` holds at once
+_GONE = object()  # None may be what a damaged record is
 _BATCH = 500  # records that a sweep looks at, or deletes, in one transaction
 
 
@@ -152,8 +153,8 @@ class DurusSessionStore(RecordStore):
         # be a conflict, each time.
         def delete(root: Any, again: bool) -> int:
             tree = durusrecord.tree(root)
-            there = [(key, tree.get(key)) for key in due]
-            still = [key for key, found in there if found is not None and durusrecord.is_due(found, now, unused_for)]
+            found = {key: tree.get(key, _GONE) for key in due}
+            still = [key for key, one in found.items() if one is not _GONE and durusrecord.is_due(one, now, unused_for)]
             for key in still:
                 del tree[key]
             return len(due) if again else len(still)
