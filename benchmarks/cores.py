@@ -32,7 +32,7 @@ def apart(servers: Iterable[Any]) -> Iterator[None]:
 
 def _put(pids: Iterable[int], cores: set[int]) -> None:
     for pid in pids:
-        for thread in Path(f"/proc/{pid}/task").iterdir():
-            with suppress(OSError):  # it has ended meanwhile
+        with suppress(OSError):  # it has ended meanwhile
+            for thread in Path(f"/proc/{pid}/task").iterdir():
                 os.sched_setaffinity(int(thread.name), cores)
                 _put(map(int, (thread / "children").read_text().split()), cores)

@@ -27,7 +27,7 @@ brackets, and the medians of the ratios to the floor of the same round and to th
 A store by hand is the least on top of it that is one: it makes a dict of the bytes, compares and swaps when it saves,
 and makes bytes of the dict again at the end of a read-only request, since nothing else tells that nothing inside it
 changed. All others load the session's data, too; of them only ours compares and swaps. A read-only request is all that
-a library does between the cookie and the answer. Targets are held between other work. Servers have a core of their own.
+a library does between the cookie and the answer. Targets are held between other work. Servers have other cores than we.
 Django keeps its connections, and uses psycopg2, as we do; session3 3.4.1 runs in a process of its own, and is timed
 there; starsessions is timed inside its event loop."""
 

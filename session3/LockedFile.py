@@ -23,7 +23,7 @@ BINARY = getattr(os, "O_BINARY", 0)  # Windows would translate line ends
 class LockedFile:
     """Opens and locks the file that bears a name now, as a context manager; None if none does. `fd`: its descriptor.
 
-    A file object owns the descriptor: where a signal's exception comes before `__exit__`, the lock goes with it.
+    A file object owns the descriptor: where a signal's exception comes before `__exit__`, the lock goes when this does.
     """
 
     fd = -1
@@ -57,7 +57,7 @@ class LockedFile:
         """Called with the file open and locked."""
 
     def __exit__(self, *exception: object) -> None:
-        file, self._file = self._file, None
+        file, self._file, self.fd = self._file, None, -1
         if file is not None:
             try:
                 # Unlocked, not only closed: a child that was forked meanwhile has the descriptor too.

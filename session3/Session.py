@@ -42,9 +42,6 @@ class Session(SessionTokens):
     #: Attributes that live for one request and are never kept, pickled or copied.
     TRANSIENT: tuple[str, ...] = ("_snapshot", "_clock", "_expires", "_used_tokens")
 
-    #: Attributes that a session has of its own, with what makes them for one that was stored before it had them.
-    MADE: tuple[tuple[str, Callable[[], Any]], ...] = (("_form_tokens", list),)
-
     # Class-level defaults serve sessions that were stored before their class had the attribute.
     id: str | None = None
     user: Any = None
@@ -73,11 +70,8 @@ class Session(SessionTokens):
         return {name: value for name, value in self.__dict__.items() if name not in self.TRANSIENT}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        own = self.__dict__
-        own.update(state)
-        for name, make in self.MADE:
-            if name not in own:
-                own[name] = make()
+        self.__dict__.update(state)
+        self.__dict__.setdefault("_form_tokens", [])
 
     @classmethod
     @functools.cache

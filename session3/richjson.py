@@ -55,29 +55,28 @@ def loads(data: bytes) -> Any:
 def _is_plain(value: Any) -> bool:
     """Tell whether it is plain JSON as it is. Most sessions are, and to look costs a third of a copy.
 
-    Level by level, in plain loops: a session's containers are many and small.
+    In plain loops, since a session's containers are many and small; depth first, so that what contains itself is soon
+    too deep.
     """
-    level = [value]
-    for _ in range(MAX_DEPTH + 1):
-        below: list[Any] = []
-        for container in level:
-            values = container
-            if type(container) is dict:
-                for key in container:
-                    if type(key) is not str:
-                        return False
-                if len(container) == 1 and key.startswith("!"):
+    to_do = [(value, 0)]
+    while to_do:
+        container, depth = to_do.pop()
+        values = container
+        if type(container) is dict:
+            for key in container:
+                if type(key) is not str:
                     return False
-                values = container.values()
-            elif type(container) is not list:
+            if len(container) == 1 and key.startswith("!"):
                 return False
-            for inner in values:
-                if type(inner) not in _SCALARS:
-                    below.append(inner)
-        if not below:
-            return True
-        level = below
-    return False
+            values = container.values()
+        elif type(container) is not list:
+            return False
+        if depth > MAX_DEPTH:
+            return False
+        for inner in values:
+            if type(inner) not in _SCALARS:
+                to_do.append((inner, depth + 1))
+    return True
 
 
 def _plain(value: Any, depth: int) -> Any:

@@ -8,7 +8,6 @@ A serializer has `dumps(object) -> bytes` and `loads(bytes) -> object`.
 b'{"cart":["tea"]}'
 """
 
-import functools
 import pickle
 import time
 from collections.abc import Callable, Sequence
@@ -38,7 +37,9 @@ class PickleSerializer:
     #: What Python 3.8 and later read, so that servers on different Pythons share a store.
     protocol = 5
 
-    dumps = staticmethod(functools.partial(pickle.dumps, protocol=protocol))
+    def dumps(self, value: Any) -> bytes:
+        return pickle.dumps(value, self.protocol)
+
     loads = staticmethod(pickle.loads)
 
 

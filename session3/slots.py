@@ -92,6 +92,7 @@ class SlotFile(LockedFile):
         self._durable = durable
 
     def _look(self) -> None:
+        self._view = self.slot = None
         try:
             self._view = look(self.fd)
             self.slot = self._view.slot

@@ -113,6 +113,10 @@ class Zone(tzinfo):
 Point = namedtuple("Point", "x y")
 CYCLE: list[Any] = []
 CYCLE.append(CYCLE)
+# Level by level there would be 2**100 of them.
+FAMILY: dict[str, Any] = {"children": [{"name": "a"}, {"name": "b"}]}
+for child in FAMILY["children"]:
+    child["parent"] = FAMILY
 DEEP: Any = []
 for _ in range(1000):
     DEEP = [DEEP]
@@ -146,7 +150,7 @@ def test_anything_else_is_refused_with_its_path(value: Any, path: str) -> None:
     assert str(caught.value).startswith(path or "the value")
 
 
-@pytest.mark.parametrize("value", [CYCLE, {"a": CYCLE}, DEEP], ids=["cycle", "inner", "deep"])
+@pytest.mark.parametrize("value", [CYCLE, {"a": CYCLE}, FAMILY, DEEP], ids=["cycle", "inner", "two ways", "deep"])
 def test_what_contains_itself_is_refused(value: Any) -> None:
     with pytest.raises(SerializationError, match="contains itself"):
         serializer.dumps(value)

@@ -24,6 +24,13 @@ def test_pickle_keeps_classes_and_uses_a_protocol_that_all_our_pythons_read() ->
     assert data[:2] == b"\x80\x05"
 
 
+def test_pickle_s_protocol_can_be_another_one() -> None:
+    class Old(PickleSerializer):
+        protocol = 4
+
+    assert Old().dumps({})[:2] == b"\x80\x04"
+
+
 @pytest.mark.parametrize("make", SEALED)
 class TestSealed:
     @pytest.mark.parametrize("inner", [PickleSerializer(), JSONSerializer()])

@@ -582,6 +582,18 @@ def test_what_a_signal_kept_from_its_end_holds_no_lock(path: str) -> None:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
+def test_a_slot_file_that_is_entered_again_has_seen_nothing(path: str) -> None:
+    slots.create(path, 1, b"one")
+    opened = slots.writing(path)
+    with opened as file:
+        assert file is not None and file.slot is not None
+    assert opened.fd == -1  # by now somebody else's file may have that number
+    with open(path, "wb") as other:
+        other.write(b"somebody else's")
+    with opened as file:
+        assert file is not None and file.slot is None
+
+
 def test_counting_processes_lose_nothing(path: str) -> None:
     """Four processes add to one number, in a body that outgrows its slot again and again."""
     slots.create(path, 1, b"0")

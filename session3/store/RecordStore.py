@@ -25,7 +25,7 @@ class RecordStore(SessionWrites, SessionStore):
     def load_session(self, id: str, default: Any = None) -> Any:
         if not ids.is_id(id):
             return default
-        found = self._find(self._key(id) if self.hash_ids else id, id)
+        found = self._find(self._key(id), id)
         session = None if found is None else self._revive(*found)
         return default if session is None else session
 

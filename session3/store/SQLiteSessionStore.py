@@ -90,7 +90,7 @@ class SQLiteSessionStore(SQLSessionStore):
         return self._execute(sql, parameters)[1]
 
     def _execute(self, sql: str, parameters: Sequence[Any]) -> tuple[list[tuple[Any, ...]], int]:
-        deadline = None
+        deadline = time.monotonic() + _BUSY_TIMEOUT
         while True:
             try:
                 with self._connections as connection:
@@ -99,9 +99,7 @@ class SQLiteSessionStore(SQLSessionStore):
             except sqlite3.OperationalError as error:
                 if str(error).startswith("no such table"):
                     raise _NotThere from error
-                now = time.monotonic()
-                deadline = now + _BUSY_TIMEOUT if deadline is None else deadline
-                if str(error) != _BUSY or now >= deadline:
+                if str(error) != _BUSY or time.monotonic() >= deadline:
                     raise
 
     def _due(self, unused_for: float | None) -> tuple[str, Sequence[Any]]:

@@ -208,8 +208,9 @@ class TestAnotherWriter:
             return 0.0
 
         monkeypatch.setattr(f"{SQLiteSessionStore.__module__}.time", SimpleNamespace(monotonic=look))
-        assert store.has_session(stored(store).id)
+        session = stored(store)
         assert looks == [0, 1, 2, 3, 4]
+        assert store.has_session(session.id)
 
     def test_is_not_waited_for_until_sqlite_hardly_looks_any_more(self, store: Any, writer: sqlite3.Connection) -> None:
         with store._connections as connection:
