@@ -388,6 +388,26 @@ def test_a_sweep_gets_on_beside_a_writer_who_never_stops(
         assert busy["n"] >= 3
 
 
+def test_a_sweep_leaves_alone_what_another_one_has_just_deleted(
+    server: DurusServer, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with (
+        session3.open_store(server.url, clock=clock) as slow,
+        session3.open_store(server.url, clock=clock) as fast,
+    ):
+        session = stored(fast, _expires=clock() + 10)
+        clock.advance(11)
+        judge = durusrecord.is_due
+
+        def judge_and_delete(*arguments: Any) -> bool:
+            answer = judge(*arguments)
+            fast.delete_session(session.id)
+            return bool(answer)
+
+        monkeypatch.setattr(durusrecord, "is_due", judge_and_delete)
+        assert slow.delete_expired_sessions() == (0, 0)
+
+
 def test_a_read_sees_what_another_store_saved(server: DurusServer) -> None:
     with session3.open_store(server.url) as one, session3.open_store(server.url) as other:
         session = stored(one)

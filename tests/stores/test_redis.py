@@ -876,3 +876,21 @@ def test_setup_of_a_server_that_is_not_there(server_of_its_own: RedisServer, tmp
     assert (done.exit_code, done.output.count("\n")) == (1, 1)
     assert f"127.0.0.1:{server_of_its_own.port}" in done.output
     assert "hidden" not in done.output and "Traceback" not in done.output
+
+
+def test_a_server_that_does_not_tell_its_time_is_unavailable(
+    server: RedisServer, here: RedisSessionStore, client: Any, clock: Clock
+) -> None:
+    """A user of the server may be kept from TIME; what is stored is no answer then, since nobody knows whether it is
+    over."""
+    session = stored(here)
+    client.acl_setuser("timeless", enabled=True, nopass=True, keys=["*"], commands=["+@all", "-time"])
+    try:
+        kept_from_it = server.client(username="timeless", password="any")
+        with (
+            RedisSessionStore(kept_from_it, here.prefix, clock=clock) as store,
+            pytest.raises(StoreUnavailable, match="can.t run this command"),
+        ):
+            store.load_session(session.id)
+    finally:
+        client.acl_deluser("timeless")
