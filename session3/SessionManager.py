@@ -117,7 +117,7 @@ class SessionManager(SessionKeeper):
             visit.user_key = session.get_user_key()
             kept = session._kept_expiry()
             visit.expires = None if kept == 0 else session._expires
-            visit.has_own_expiry = kept is not None and own_deadline(kept, 0) is not None
+            visit.has_own_expiry = own_deadline(kept, 0) is not None
             visit.tokens = session._tokens()
         else:
             visit.loaded = None

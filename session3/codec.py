@@ -43,7 +43,7 @@ class SessionCodec:
     # -- plain payloads ----------------------------------------------------------------------------------------------
 
     def dump(self, session: Session) -> bytes:
-        state = session._kept() if type(session).__getstate__ is Session.__getstate__ else self._own_state_of(session)
+        state = self._state_of(session)
         try:
             if self._classes is None:
                 return self.serializer.dumps(state)
@@ -97,7 +97,9 @@ class SessionCodec:
         return session
 
     @staticmethod
-    def _own_state_of(session: Session) -> dict[str, Any]:
+    def _state_of(session: Session) -> dict[str, Any]:
+        if type(session).__getstate__ is Session.__getstate__:
+            return session._kept()
         state = session.__getstate__()
         if not isinstance(state, dict):
             raise SerializationError(f"{type(session).__name__}.__getstate__ must return a dict of attributes")

@@ -2,23 +2,27 @@
 
 import contextlib
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from benchmarks.contenders import Contender, Servers
+from benchmarks.by_hand import BY_HAND, ByHand
+from benchmarks.contenders import PAYLOAD, Contender, Servers
+from benchmarks.cores import apart
 from benchmarks.measure import assemble
 from benchmarks.operations import KINDS
 from benchmarks.sections import Bench
 
 from .servers import ROOT
 
-FAMILIES = frozenset({"files", "SQLite", "Durus", "cookie"})
-NAMES = [kind.name for kind in KINDS if kind.family in FAMILIES]
+NAMES = [kind.name for kind in KINDS]
+BY_HAND_NAMES = [kind.name for kind in BY_HAND]
 NUMBERS = (1234, 5678)
 
 
@@ -41,6 +45,26 @@ def test_a_contender_loads_what_it_saved(name: str, tried: Any) -> None:
     assert tried["shown"][name] == list(NUMBERS)
 
 
+@pytest.mark.parametrize("name", BY_HAND_NAMES)
+def test_a_store_by_hand_compares_before_it_swaps(name: str, tried: Any) -> None:
+    for line in tried["left out"]:
+        if f": {name}: " in line:
+            pytest.skip(line)
+    assert tried["swapped late"][name] is False
+
+
+@pytest.mark.skipif(
+    not hasattr(os, "sched_getaffinity") or len(os.sched_getaffinity(0)) < 2, reason="needs two cores, and Linux"
+)
+def test_servers_have_other_cores_than_we() -> None:
+    before = os.sched_getaffinity(0)
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
+        with apart([None, SimpleNamespace(process=child)]):
+            own, theirs = os.sched_getaffinity(0), os.sched_getaffinity(child.pid)
+        assert len(own) == 1 and not own & theirs and own | theirs == before
+        assert os.sched_getaffinity(0) == os.sched_getaffinity(child.pid) == before
+
+
 # -- in the process --------------------------------------------------------------------------------------------------
 
 
@@ -57,6 +81,8 @@ def shown_of(contenders: Iterable[Contender]) -> dict[str, list[int]]:
 
 if __name__ == "__main__":
     with contextlib.ExitStack() as stack:
-        bench = Bench(Servers(stack, FAMILIES), Path(sys.argv[1]), stack, True, lambda done, of: None, FAMILIES)
+        bench = Bench(Servers(stack), Path(sys.argv[1]), stack, True, lambda done, of: None)
         made, left_out = assemble(KINDS, bench)
-        print(json.dumps({"shown": shown_of(made), "left out": left_out}))
+        shown = shown_of(made)
+        late = {one.name: one._swap(PAYLOAD, one.revision) for one in made if isinstance(one, ByHand)}
+        print(json.dumps({"shown": shown, "swapped late": late, "left out": left_out}))

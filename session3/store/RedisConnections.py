@@ -40,9 +40,7 @@ class RedisConnections:
         connection = self._take()
         try:
             connection.send_packed_command([b"".join(map(_packed, commands))])
-            replies = []
-            for _ in commands:
-                replies.append(self._reply(connection))
+            replies = [self._reply(connection) for _ in commands]
         except BaseException:  # in the middle of a reply, perhaps
             connection.disconnect()
             self.connection_pool.release(connection)

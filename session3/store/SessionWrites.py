@@ -37,7 +37,7 @@ class SessionWrites(SessionRecords):
 
     def _record(self, session: Session, key: str, payload: bytes, revision: int) -> Record:
         return Record(
-            payload=self.codec.seal(key, payload) if self.codec.is_sealed else payload,
+            payload=self.codec.seal(key, payload),
             revision=revision,
             created=session._creation_time,
             modified=self.clock(),

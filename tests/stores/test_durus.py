@@ -364,48 +364,54 @@ def test_four_processes_lose_no_update(server: DurusServer) -> None:
         assert len(store.load_session(session.id)) == 800
 
 
+@pytest.fixture
+def pair(server: DurusServer, clock: Clock) -> Iterator[tuple[Any, Any]]:
+    """Two stores on one server."""
+    with (
+        session3.open_store(server.url, clock=clock) as one,
+        session3.open_store(server.url, clock=clock) as other,
+    ):
+        yield one, other
+
+
+def after_each_verdict(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> None:
+    """Let somebody act each time that a sweep has judged a session."""
+    judge = durusrecord.is_due
+
+    def judge_and_act(*arguments: Any) -> bool:
+        answer = judge(*arguments)
+        act()
+        return answer
+
+    monkeypatch.setattr(durusrecord, "is_due", judge_and_act)
+
+
 def test_a_sweep_gets_on_beside_a_writer_who_never_stops(
-    server: DurusServer, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    pair: Any, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """To have looked at a session that is saved meanwhile would be a conflict, in each try anew."""
-    with (
-        session3.open_store(server.url, clock=clock) as sweeper,
-        session3.open_store(server.url, clock=clock) as writer,
-    ):
-        busy = stored(writer)
-        stored(writer, _expires=clock() + 10)
-        clock.advance(11)
-        judge = durusrecord.is_due
+    sweeper, writer = pair
+    busy = stored(writer)
+    stored(writer, _expires=clock() + 10)
+    clock.advance(11)
 
-        def judge_and_save(*arguments: Any) -> bool:
-            answer = judge(*arguments)
-            busy["n"] = busy.get("n", 0) + 1
-            writer.save_session(busy)
-            return bool(answer)
+    def save() -> None:
+        busy["n"] = busy.get("n", 0) + 1
+        writer.save_session(busy)
 
-        monkeypatch.setattr(durusrecord, "is_due", judge_and_save)
-        assert sweeper.delete_expired_sessions() == (1, 1)
-        assert busy["n"] >= 3
+    after_each_verdict(monkeypatch, save)
+    assert sweeper.delete_expired_sessions() == (1, 1)
+    assert busy["n"] >= 3
 
 
 def test_a_sweep_leaves_alone_what_another_one_has_just_deleted(
-    server: DurusServer, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    pair: Any, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with (
-        session3.open_store(server.url, clock=clock) as slow,
-        session3.open_store(server.url, clock=clock) as fast,
-    ):
-        session = stored(fast, _expires=clock() + 10)
-        clock.advance(11)
-        judge = durusrecord.is_due
-
-        def judge_and_delete(*arguments: Any) -> bool:
-            answer = judge(*arguments)
-            fast.delete_session(session.id)
-            return bool(answer)
-
-        monkeypatch.setattr(durusrecord, "is_due", judge_and_delete)
-        assert slow.delete_expired_sessions() == (0, 0)
+    slow, fast = pair
+    session = stored(fast, _expires=clock() + 10)
+    clock.advance(11)
+    after_each_verdict(monkeypatch, lambda: fast.delete_session(session.id))
+    assert slow.delete_expired_sessions() == (0, 0)
 
 
 def test_a_read_sees_what_another_store_saved(server: DurusServer) -> None:

@@ -1,7 +1,9 @@
 import contextlib
 import signal
 import sqlite3
+import sys
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -224,6 +226,28 @@ class TestAnotherWriter:
         with pytest.raises(StoreUnavailable, match="database is locked"):
             stored(store)
         assert list(moments) == []
+
+
+def test_a_database_that_is_locked_is_opened_once(
+    tmp_path: Path, open_at: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To open one takes as long as the wait may, so that a second time would be twice that."""
+    module = sys.modules[SQLiteSessionStore.__module__]
+    connect, opened = module._connect, Counter[str]()
+    monkeypatch.setattr(module, "_BUSY_TIMEOUT", 0.05)
+
+    def counting(name: str, durable: bool) -> sqlite3.Connection:
+        opened[name] += 1
+        connection: sqlite3.Connection = connect(name, durable)
+        return connection
+
+    monkeypatch.setattr(module, "_connect", counting)
+    with contextlib.closing(sqlite3.connect(tmp_path / "site.db", isolation_level=None)) as other:
+        other.execute("CREATE TABLE orders (n)")
+        other.execute("BEGIN EXCLUSIVE")
+        with open_at(tmp_path / "site.db") as store, pytest.raises(StoreUnavailable, match="locked"):
+            store.load_session("example1")
+    assert list(opened.values()) == [1]
 
 
 def test_times_are_not_compared_as_text(store: Any, clock: Clock) -> None:
