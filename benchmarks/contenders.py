@@ -79,6 +79,7 @@ class Role(Enum):
     FLOOR = "floor"
     BY_HAND = "by hand"
     OURS = "ours"
+    VARIANT = "ours, another way"  # shown, and held to nothing
     PEER = "peer"
 
 

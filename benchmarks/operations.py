@@ -11,12 +11,12 @@ from .flask_peers import FLASK_PEERS
 from .floors import FLOORS
 from .measure import Effort, Figure, Regime, Times, assemble, figure, measure, ratio, rounds_of
 from .other_peers import OTHER_PEERS
-from .ours import OURS
+from .ours import OURS, VARIANTS
 from .report import TARGETS, cell
 from .sections import Bench, Chart, Outcome, Points, Table, Target
 
 OPERATIONS = ("load", "save", "read_only")
-KINDS: list[type[Contender]] = [*FLOORS, *BY_HAND, *OURS, *DJANGO_PEERS, *FLASK_PEERS, *OTHER_PEERS]
+KINDS: list[type[Contender]] = [*FLOORS, *BY_HAND, *OURS, *VARIANTS, *DJANGO_PEERS, *FLASK_PEERS, *OTHER_PEERS]
 EFFORT, QUICK_EFFORT = Effort(400, 100), Effort(40, 12)
 
 _NOTES = f"""\

@@ -4,7 +4,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
-from session3 import open_store
+from session3 import open_store, plainjson
 from session3.DictSession import DictSession
 from session3.errors import StoreExists
 from session3.SessionManager import SessionManager
@@ -113,4 +113,18 @@ class OurCookie(Ours):
         return super().visits()
 
 
+class OurCookieByPython(OurCookie):
+    """As it is where the extra json is not installed."""
+
+    name, role = "session3 cookie, without msgspec", Role.VARIANT
+
+    def turn(self, operation: str, number: int) -> list[float]:
+        has, plainjson.HAS_MSGSPEC = plainjson.HAS_MSGSPEC, False
+        try:
+            return super().turn(operation, number)
+        finally:
+            plainjson.HAS_MSGSPEC = has
+
+
 OURS: list[type[Ours]] = [OurDirectory, OurSQLite, OurPostgres, OurMySQL, OurRedis, OurDurus, OurCookie]
+VARIANTS: list[type[Ours]] = [OurCookieByPython]

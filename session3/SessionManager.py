@@ -21,7 +21,6 @@ from typing import Literal
 from . import ids
 from .cookies import CookieChange, CookieOptions
 from .errors import ConfigurationError, SessionDeleted, StoreUnavailable
-from .expiry import own_deadline
 from .Session import Session
 from .SessionKeeper import SessionKeeper
 from .store.SessionStore import SessionStore, private_copy
@@ -117,7 +116,7 @@ class SessionManager(SessionKeeper):
             visit.user_key = session.get_user_key()
             kept = session._kept_expiry()
             visit.expires = None if kept == 0 else session._expires
-            visit.has_own_expiry = own_deadline(kept, 0) is not None
+            visit.has_own_expiry = kept not in (None, 0)  # of which the policy decides, and the browser
             visit.tokens = session._tokens()
         else:
             visit.loaded = None

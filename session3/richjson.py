@@ -19,13 +19,13 @@ from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+from . import plainjson
 from .errors import NotSerializable
 
 #: Levels of nesting; what contains itself has more.
 MAX_DEPTH = 100
 
 _SCALARS = frozenset({str, int, float, bool, type(None)})
-_to_text = json.JSONEncoder(ensure_ascii=False, check_circular=False, separators=(",", ":")).encode
 
 
 class _Refused(Exception):
@@ -35,8 +35,7 @@ class _Refused(Exception):
 def dumps(value: Any) -> bytes:
     """Return JSON. Raises NotSerializable, with the path, for what would not come back as it went in."""
     try:
-        plain = value if _is_plain(value) else _plain(value, 0)
-        return _to_text(plain).encode("utf-8", "surrogatepass")
+        return plainjson.dumps(value) if _is_plain(value) else plainjson.to_bytes(_plain(value, 0))
     except (_Refused, ValueError):  # an int of more digits than Python prints
         raise _explain(value) from None
 
@@ -44,7 +43,7 @@ def dumps(value: Any) -> bytes:
 def loads(data: bytes) -> Any:
     """Return the value again. Raises ValueError for anything that is not as `dumps` wrote it."""
     try:
-        return _decode(data.decode("utf-8", "surrogatepass"))
+        return _decode(data.decode("utf-8", "surrogatepass")) if _may_have_tags(data) else plainjson.loads(data)
     except (ArithmeticError, AttributeError, LookupError, OSError, RecursionError, TypeError) as error:
         raise ValueError(f"not the JSON of a session: {error}") from error
 
@@ -74,7 +73,11 @@ def _is_plain(value: Any) -> bool:
         if depth > MAX_DEPTH:
             return False
         for inner in values:
-            if type(inner) not in _SCALARS:
+            kind = type(inner)
+            if kind is float:
+                if inner - inner:  # nan and the infinities are no JSON
+                    return False
+            elif kind not in _SCALARS:
                 to_do.append((inner, depth + 1))
     return True
 
@@ -101,7 +104,7 @@ def _plain_dict(items: dict[Any, Any], depth: int) -> dict[str, Any]:
 
 
 def _plain_set(values: Iterable[Any], depth: int) -> list[Any]:
-    return sorted(_plain_list(values, depth), key=_to_text)  # equal sets are equal bytes
+    return sorted(_plain_list(values, depth), key=plainjson.to_text)  # equal sets are equal bytes
 
 
 def _plain_moment(moment: datetime | time, depth: int) -> Any:
@@ -147,6 +150,11 @@ _WRITERS: dict[type, Callable[[Any, int], Any]] = {
 
 
 # -- reading ---------------------------------------------------------------------------------------------------------
+
+
+def _may_have_tags(data: bytes) -> bool:
+    # A byte alone is found in a sixth of the time of two.
+    return (b"!" in data and b'"!' in data) or (b"\\" in data and b"\\u" in data)
 
 
 def _revive(found: dict[str, Any]) -> Any:
@@ -225,7 +233,7 @@ def _find_culprit(value: Any, path: str, depth: int) -> tuple[str, Any]:
     if depth <= MAX_DEPTH:
         for step, part in _parts(value):
             try:
-                _to_text(_plain(part, depth + 1))
+                plainjson.to_text(_plain(part, depth + 1))
             except (_Refused, ValueError):
                 return _find_culprit(part, path + step, depth + 1)
     return path, value

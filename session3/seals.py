@@ -9,13 +9,12 @@ seal is decoded before it holds.
 b'payload'
 """
 
-import base64
-import hashlib
 import os
 from collections.abc import Sequence
 from typing import Protocol
 
 from .errors import ConfigurationError, DamagedRecord, MissingDriver
+from .HMACSigner import HMACSigner
 from .secretkeys import Secret, derive
 
 
@@ -34,23 +33,15 @@ class SignatureSeal:
     """
 
     def __init__(self, secrets: Secret | Sequence[Secret], salt: str = "") -> None:
-        from itsdangerous import Signer
-
-        # One Signer a key, made once: itsdangerous derives the key anew in each call unless told that it is derived.
-        self._signers = [
-            Signer(key, key_derivation="none", digest_method=hashlib.sha256)
-            for key in derive(secrets, f"record signature {salt}")
-        ]
+        self._signer = HMACSigner(derive(secrets, f"record signature {salt}"))
 
     def seal(self, key: str, payload: bytes) -> bytes:
-        return self._signers[0].get_signature(_bind(key, payload)) + b"." + payload
+        return self._signer.sign(_bind(key, payload)) + b"." + payload
 
     def open(self, key: str, sealed: bytes) -> bytes:
         signature, dot, payload = sealed.partition(b".")
-        if dot and is_canonical(signature):
-            bound = _bind(key, payload)
-            if any(signer.verify_signature(bound, signature) for signer in self._signers):
-                return payload
+        if dot and self._signer.verifies(_bind(key, payload), signature):
+            return payload
         raise DamagedRecord("the signature does not match")
 
 
@@ -99,12 +90,3 @@ def make_seal(
 def _bind(key: str, payload: bytes) -> bytes:
     # Ids hold no NUL, so key and payload can't be shifted against each other.
     return key.encode("ascii") + b"\0" + payload
-
-
-def is_canonical(signature: bytes) -> bool:
-    # The last letter of a base64 text has spare bits: several spellings, one value. Only ours counts.
-    try:
-        raw = base64.urlsafe_b64decode(signature + b"=" * (-len(signature) % 4))
-    except ValueError:
-        return False
-    return base64.urlsafe_b64encode(raw).rstrip(b"=") == signature

@@ -13,11 +13,13 @@ from typing import Any
 import pytest
 
 from benchmarks.by_hand import BY_HAND, ByHand
-from benchmarks.contenders import PAYLOAD, Contender, Servers
+from benchmarks.contenders import CALLS, PAYLOAD, Contender, Servers
 from benchmarks.cores import apart
 from benchmarks.measure import assemble
 from benchmarks.operations import KINDS
+from benchmarks.ours import OurCookieByPython
 from benchmarks.sections import Bench
+from session3 import plainjson
 
 from .servers import ROOT
 
@@ -51,6 +53,18 @@ def test_a_store_by_hand_compares_before_it_swaps(name: str, tried: Any) -> None
         if f": {name}: " in line:
             pytest.skip(line)
     assert tried["swapped late"][name] is False
+
+
+def test_a_cookie_without_msgspec_is_timed_without_it(tmp_path: Path) -> None:
+    class Watched(OurCookieByPython):
+        def load(self) -> Any:
+            has.add(plainjson.HAS_MSGSPEC)
+            return super().load()
+
+    has: set[bool] = set()
+    with contextlib.ExitStack() as stack:
+        assert len(Watched(tmp_path, Servers(stack), stack).turn("load", 0)) == CALLS
+    assert has == {False} and plainjson.HAS_MSGSPEC
 
 
 @pytest.mark.skipif(

@@ -3,6 +3,7 @@
 import enum
 import random
 from collections import OrderedDict, defaultdict, namedtuple
+from collections.abc import Iterator
 from datetime import date, datetime, time, timedelta, timezone, tzinfo
 from decimal import Decimal
 from typing import Any
@@ -13,12 +14,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from session3 import plainjson
 from session3.errors import NotSerializable, SerializationError
 from session3.serializers import JSONSerializer
 
+pytestmark = pytest.mark.usefixtures("library")
 VIENNA = ZoneInfo("Europe/Vienna")
 ZONES = [None, timezone.utc, timezone(timedelta(hours=5, minutes=30)), timezone(timedelta(hours=-3), "BRT"), VIENNA]
 serializer = JSONSerializer()
+
+
+@pytest.fixture(scope="module", params=["msgspec", "json"])
+def library(request: pytest.FixtureRequest) -> Iterator[None]:
+    """With either, all is the same; of the whole module, since Hypothesis wants no fixture of single tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plainjson, "HAS_MSGSPEC", request.param == "msgspec")
+        yield
 
 
 def again(value: Any) -> Any:

@@ -18,7 +18,6 @@ server where that is not enough.
 """
 
 import logging
-import re
 import struct
 import time
 from collections.abc import Callable, Sequence
@@ -33,13 +32,15 @@ from ..secretkeys import Secret
 from ..serializers import JSONSerializer, Serializer
 from ..Session import Session
 from ..Snapshot import Snapshot
-from ..tokens import TokenSigner
+from ..tokens import MAX_TOKEN, TokenSigner
+from ..tuples import maker
 from .SessionStore import SessionStore
 
 log = logging.getLogger("session3")
 
-_TOKEN = re.compile(r"[A-Za-z0-9_.-]{32,8192}").fullmatch  # longer than any cookie
+_MIN_TOKEN = 32  # characters; a signature alone has more
 _TIMES = struct.Struct(">ddd")  # created, accessed, expires
+_NEVER = float("inf")
 _KEY = "cookie"  # what an encrypted payload is bound to, in place of a record's key
 
 
@@ -48,6 +49,9 @@ class _Opened(NamedTuple):
     created: float
     accessed: float
     expires: float | None
+
+
+_opened = maker(_Opened)
 
 
 class SignedCookieSessionStore(SessionStore):
@@ -127,7 +131,7 @@ class SignedCookieSessionStore(SessionStore):
     # -- asked by the manager ----------------------------------------------------------------------------------------
 
     def accepts_cookie(self, value: str) -> bool:
-        return _TOKEN(value) is not None
+        return _MIN_TOKEN <= len(value) <= MAX_TOKEN and value.isascii()  # what is in it, the signature tells
 
     def revives(self, session_class: type[Session]) -> bool:
         return self.codec.revives(session_class)
@@ -148,7 +152,7 @@ class SignedCookieSessionStore(SessionStore):
     # -- cookies -----------------------------------------------------------------------------------------------------
 
     def _seal(self, opened: _Opened) -> str:
-        expires = float("inf") if opened.expires is None else opened.expires
+        expires = _NEVER if opened.expires is None else opened.expires
         times = _TIMES.pack(opened.created, opened.accessed, expires)
         return self._signer.sign(times + self.codec.seal(_KEY, opened.plain))
 
@@ -157,13 +161,15 @@ class SignedCookieSessionStore(SessionStore):
         try:
             payload, _ = self._signer.open(id)
             created, accessed, expires = _TIMES.unpack_from(payload)
-            plain = self.codec.open(_KEY, payload[_TIMES.size :])
+            plain = payload[_TIMES.size :]
+            if self.codec.is_sealed:
+                plain = self.codec.open(_KEY, plain)
         except (DamagedRecord, struct.error) as error:
             log.info("%r: cookie %s was not taken: %s", self, ids.short_hash(str(id)), error)
             return None
         if expires <= self.clock():
             return None
-        return _Opened(plain, created, accessed, None if expires == float("inf") else expires)
+        return _opened((plain, created, accessed, None if expires == _NEVER else expires))
 
     def _snapshot_of(self, session: Session) -> Snapshot | None:
         snapshot = session._snapshot

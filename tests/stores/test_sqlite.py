@@ -4,7 +4,7 @@ import sqlite3
 import sys
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -257,3 +257,31 @@ def test_times_are_not_compared_as_text(store: Any, clock: Clock) -> None:
     assert store.has_session(session.id)
     clock.advance(0.2)
     assert not store.has_session(session.id)
+
+
+class Watched(SQLiteSessionStore):
+    """Notes the size of the cache (KiB, below zero) at each delete; may fail there."""
+
+    failure: Exception | None = None
+
+    def cache_size(self) -> int:
+        size: int = self._query("PRAGMA cache_size", ())[0][0]
+        return size
+
+    def _change(self, sql: str, parameters: Sequence[Any]) -> int:
+        if sql.startswith("DELETE"):
+            self.while_deleting = self.cache_size()
+            if self.failure is not None:
+                raise self.failure
+        return super()._change(sql, parameters)
+
+
+@pytest.mark.parametrize("failure", [None, StoreUnavailable("a full disk")], ids=["swept", "failed"])
+def test_a_sweep_gives_its_cache_back(tmp_path: Path, clock: Clock, failure: Exception | None) -> None:
+    with Watched(tmp_path / "sessions", clock=clock) as store:
+        stored(store, _expires=clock() + 1)
+        clock.advance(2)
+        before, store.failure = store.cache_size(), failure
+        with contextlib.nullcontext() if failure is None else pytest.raises(StoreUnavailable, match="full"):
+            store.delete_expired_sessions()
+        assert (store.while_deleting, store.cache_size()) == (-12_000, before)
