@@ -8,6 +8,7 @@ from session3 import open_store, plainjson
 from session3.DictSession import DictSession
 from session3.errors import StoreExists
 from session3.SessionManager import SessionManager
+from session3.store.MySQLSessionStore import MySQLSessionStore
 
 from .contenders import DATA, SECRET, Contender, Role, Servers
 
@@ -113,6 +114,18 @@ class OurCookie(Ours):
         return super().visits()
 
 
+class OurMySQLInC(OurMySQL):
+    """Over a driver written in C, where one is installed."""
+
+    name, role = "session3 MySQL, on mysqlclient", Role.VARIANT
+
+    @classmethod
+    def open(cls, folder: Path, servers: Servers) -> Any:
+        import MySQLdb
+
+        return MySQLSessionStore(lambda: MySQLdb.connect(**servers.mariadb.settings))
+
+
 class OurCookieByPython(OurCookie):
     """As it is where the extra json is not installed."""
 
@@ -127,4 +140,4 @@ class OurCookieByPython(OurCookie):
 
 
 OURS: list[type[Ours]] = [OurDirectory, OurSQLite, OurPostgres, OurMySQL, OurRedis, OurDurus, OurCookie]
-VARIANTS: list[type[Ours]] = [OurCookieByPython]
+VARIANTS: list[type[Ours]] = [OurMySQLInC, OurCookieByPython]

@@ -43,7 +43,8 @@ class SessionCodec:
     # -- plain payloads ----------------------------------------------------------------------------------------------
 
     def dump(self, session: Session) -> bytes:
-        state = self._state_of(session)
+        has_own_state = type(session).__getstate__ is not Session.__getstate__
+        state = self._own_state_of(session) if has_own_state else session._kept()
         try:
             if self._classes is None:
                 return self.serializer.dumps(state)
@@ -97,9 +98,7 @@ class SessionCodec:
         return session
 
     @staticmethod
-    def _state_of(session: Session) -> dict[str, Any]:
-        if type(session).__getstate__ is Session.__getstate__:
-            return session._kept()
+    def _own_state_of(session: Session) -> dict[str, Any]:
         state = session.__getstate__()
         if not isinstance(state, dict):
             raise SerializationError(f"{type(session).__name__}.__getstate__ must return a dict of attributes")

@@ -43,7 +43,10 @@ def dumps(value: Any) -> bytes:
 def loads(data: bytes) -> Any:
     """Return the value again. Raises ValueError for anything that is not as `dumps` wrote it."""
     try:
-        return _decode(data.decode("utf-8", "surrogatepass")) if _may_have_tags(data) else plainjson.loads(data)
+        # A byte alone is found in a sixth of the time of two.
+        if (b"!" in data and b'"!' in data) or (b"\\" in data and b"\\u" in data):
+            return _decode(data.decode("utf-8", "surrogatepass"))
+        return plainjson.loads(data)  # without tags, however they may be spelled
     except (ArithmeticError, AttributeError, LookupError, OSError, RecursionError, TypeError) as error:
         raise ValueError(f"not the JSON of a session: {error}") from error
 
@@ -150,11 +153,6 @@ _WRITERS: dict[type, Callable[[Any, int], Any]] = {
 
 
 # -- reading ---------------------------------------------------------------------------------------------------------
-
-
-def _may_have_tags(data: bytes) -> bool:
-    # A byte alone is found in a sixth of the time of two.
-    return (b"!" in data and b'"!' in data) or (b"\\" in data and b"\\u" in data)
 
 
 def _revive(found: dict[str, Any]) -> Any:
