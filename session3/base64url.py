@@ -19,5 +19,5 @@ def encode(data: bytes) -> bytes:
 
 
 def decode(text: bytes) -> bytes:
-    """Return the bytes of a text of letters, digits, '-' and '_'. Raises ValueError where it is too short."""
+    """Return the bytes of a text. Raises ValueError where one letter stands alone at the end."""
     return a2b_base64(text.translate(_FROM_URL) + b"=" * (-len(text) % 4))

@@ -1,7 +1,8 @@
 """JSON of what JSON knows: by msgspec where it is installed (the extra json), else by Python's own module.
 
-Either reads what the other wrote, as the same value: what msgspec refuses is left to Python. A session of a kilobyte is
-written in a sixth of the time, and read in a third; docs/benchmarks.md has the cookie store with and without.
+Either writes the same bytes, and reads the same value: what msgspec refuses is left to Python. The JSON of a session of
+a kilobyte takes it a sixth of the time to write, and a third to read; docs/benchmarks.md has the cookie store with and
+without.
 
 >>> dumps({"cart": [1, 2.5, None]})
 b'{"cart":[1,2.5,null]}'
@@ -24,9 +25,10 @@ _of_text = json.JSONDecoder().decode
 
 
 def dumps(value: Any) -> bytes:
-    """Return the JSON of a str, int, finite float, bool or None, or of lists of such, or of dicts with str keys.
+    """Return the JSON of a str, int, bool, None or float, or of lists of such, or of dicts with str keys.
 
-    Raises ValueError for an int of more digits than Python prints. Other values are written as something else.
+    Raises ValueError for an int of more digits than Python prints. Floats are those that Python prints without an
+    exponent; the others, and all other values, are written in another way, or as something else.
     """
     if HAS_MSGSPEC:
         try:
@@ -37,7 +39,7 @@ def dumps(value: Any) -> bytes:
 
 
 def to_bytes(value: Any) -> bytes:
-    """As `dumps`, and for nan and the infinities, too, which are no JSON."""
+    """As `dumps`, and for all floats, of which nan and the infinities are no JSON."""
     return to_text(value).encode("utf-8", "surrogatepass")
 
 

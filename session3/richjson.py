@@ -78,7 +78,7 @@ def _is_plain(value: Any) -> bool:
         for inner in values:
             kind = type(inner)
             if kind is float:
-                if inner - inner:  # nan and the infinities are no JSON
+                if inner and not 1e-4 <= abs(inner) < 1e16:  # by other libraries spelled otherwise; nan is no JSON
                     return False
             elif kind not in _SCALARS:
                 to_do.append((inner, depth + 1))

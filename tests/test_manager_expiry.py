@@ -107,6 +107,23 @@ def test_none_gives_the_session_back_to_the_policy(manager: SessionManager, cloc
     assert is_live(manager, value_of(change))
 
 
+@pytest.mark.parametrize("own", [None, 0], ids=["none", "browser"])
+def test_a_record_keeps_its_expiry_where_nobody_has_another(
+    manager: SessionManager, store: Store, clock: Clock, own: Any
+) -> None:
+    """The timeout was taken off since."""
+    cookie = value_of(changed(manager, None, own, n=1))
+    without = SessionManager(store, DictSession)
+    visit, session = begin(without, cookie)
+    session["n"] = 2
+    change = without.finish(visit)
+    cookie = cookie if change is None else value_of(change)
+    clock.advance(3500)
+    assert is_live(without, cookie)
+    clock.advance(200)
+    assert not is_live(without, cookie)
+
+
 def test_none_without_any_timeout_is_no_expiry(store: Store, clock: Clock) -> None:
     manager = SessionManager(store, DictSession)
     cookie = value_of(changed(manager, None, 300, n=1))

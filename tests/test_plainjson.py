@@ -13,6 +13,7 @@ from session3 import plainjson, richjson
 from .test_layout import imported_by
 from .test_richjson import shape
 
+pytest.importorskip("msgspec", reason="needs msgspec: pip install msgspec")
 texts = st.text(st.characters(exclude_categories=()))
 scalars = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False, allow_infinity=False), texts)
 values = st.recursive(
@@ -50,10 +51,12 @@ def test_it_is_msgspec_that_is_tested(monkeypatch: pytest.MonkeyPatch) -> None:
 @example(
     value=[10**40, -(10**40), 2**64, -(2**63), -0.0, 5e-324, 1e16, 1e22, 123456789.125, "\ud800", "\x00\x7f\u2028"]
 )
-def test_each_reads_what_the_other_wrote(value: Any, by_python: Any) -> None:
-    written = [plainjson.dumps(value), by_python(plainjson.dumps, value)]
-    for data in written:
-        assert shape(plainjson.loads(data)) == shape(by_python(plainjson.loads, data)) == shape(value)
+@example(value=[9999999999999998.0, -9999999999999998.0, -1e16, 1e-4, -1e-4, 9.999999999999999e-05, -1e-5])
+def test_both_write_the_same_bytes_and_read_the_same_value(value: Any, by_python: Any) -> None:
+    """Else a session that was only read would be saved, where only some servers have msgspec."""
+    data = richjson.dumps(value)
+    assert data == by_python(richjson.dumps, value)
+    assert shape(richjson.loads(data)) == shape(by_python(richjson.loads, data)) == shape(value)
 
 
 fragments = st.sampled_from(

@@ -27,6 +27,8 @@ serializer = JSONSerializer()
 @pytest.fixture(scope="module", params=["msgspec", "json"])
 def library(request: pytest.FixtureRequest) -> Iterator[None]:
     """With either, all is the same; of the whole module, since Hypothesis wants no fixture of single tests."""
+    if request.param == "msgspec":
+        pytest.importorskip("msgspec", reason="needs msgspec: pip install msgspec")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(plainjson, "HAS_MSGSPEC", request.param == "msgspec")
         yield

@@ -153,6 +153,11 @@ def test_key_and_payload_cannot_be_shifted_against_each_other() -> None:
     assert is_refused(seal, "session1", signature + b".payload")
 
 
+def test_a_signature_without_its_dot_is_refused() -> None:
+    seal = SignatureSeal(SECRET)
+    assert is_refused(seal, "session1", seal.seal("session1", b"")[:-1])
+
+
 def test_an_unsigned_payload_is_refused() -> None:
     assert is_refused(SignatureSeal(SECRET), "session1", PAYLOAD)
     assert is_refused(SignatureSeal(SECRET), "session1", b"." + PAYLOAD)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from session3.errors import ConfigurationError, DamagedRecord
-from session3.tokens import MAX_SKEW, TokenSigner
+from session3.tokens import MAX_SKEW, MAX_TOKEN, TokenSigner
 
 from .sessions import Clock
 
@@ -63,6 +63,12 @@ def test_ten_thousand_mutations_are_refused(signer: TokenSigner) -> None:
         if mutant not in tokens:
             tried.add(mutant)
     assert [mutant for mutant in tried if not is_refused(signer, mutant)] == []
+
+
+def test_what_is_longer_than_any_cookie_is_not_looked_at(signer: TokenSigner) -> None:
+    noise = random.Random(7).randbytes(MAX_TOKEN)
+    assert is_refused(signer, signer.sign(noise))
+    assert signer.open(signer.sign(noise[: MAX_TOKEN // 2]))[0] == noise[: MAX_TOKEN // 2]
 
 
 def test_one_spelling_counts(signer: TokenSigner) -> None:

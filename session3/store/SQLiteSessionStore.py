@@ -24,7 +24,7 @@ from typing import Any
 
 from ..connections import Held, PerThread, Shared
 from ..disk import sync_folder, why_not
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, StoreUnavailable
 from .failures import unavailable_on
 from .SQLSessionStore import SQLSessionStore
 
@@ -33,7 +33,7 @@ _BUSY_TIMEOUT = 10.0  # seconds to wait for another writer
 #: Measured: among eight who save without a pause nobody waits for 36 ms any more, where some waited for 330.
 _LOOK_AGAIN = 15
 _BUSY = "database is locked"
-_CACHE, _SWEEPS_CACHE = 2000, 12_000  # KiB of a database, in memory: SQLite's default, and while a sweep goes on
+_SWEEPS_CACHE = 12_000  # KiB of a database that are held in memory while a sweep goes on; else it is SQLite's 2,000
 _PAUSE = 0.01  # seconds between two tries of what does not wait by itself
 
 _CREATE = """
@@ -112,11 +112,15 @@ class SQLiteSessionStore(SQLSessionStore):
 
     def sweep(self, unused_for: float | None) -> tuple[int, int]:
         # Each batch deletes all over the index: with that in memory a sweep takes a third less.
+        before = self._query("PRAGMA cache_size", ())
+        if not before:
+            return 0, 0  # there is no database yet
         self._query(f"PRAGMA cache_size = -{_SWEEPS_CACHE}", ())
         try:
             return super().sweep(unused_for)
         finally:
-            self._query(f"PRAGMA cache_size = -{_CACHE}", ())
+            with contextlib.suppress(StoreUnavailable):
+                self._query(f"PRAGMA cache_size = {before[0][0]}", ())
 
     @unavailable_on(sqlite3.Error, OSError)
     def create(self) -> None:

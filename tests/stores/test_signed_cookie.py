@@ -167,6 +167,26 @@ class TestStore:
 
 
 class TestManager:
+    @pytest.mark.parametrize(
+        "hostile",
+        ["", "x" * 31, "x" * 8193, "x" * 40 + "\r\nSet-Cookie: a=b", "x" * 40 + '"', "é" * 40, "x" * 40 + "\0"],
+    )
+    def test_what_no_cookie_of_ours_looks_like_is_not_looked_up(
+        self, store: SignedCookieSessionStore, hostile: str
+    ) -> None:
+        class Watched(SessionManager):
+            def get(self, session_id: str | None, default: Any = None) -> Any:
+                asked.append(session_id)
+                return super().get(session_id, default)
+
+        asked: list[str | None] = []
+        manager = Watched(store, DictSession)
+        begin(manager, hostile)
+        assert asked == []
+        cookie = cookie_of(manager, n=1)
+        begin(manager, cookie)
+        assert asked == [cookie]
+
     def test_the_cookie_is_set_whenever_its_value_changed(self, manager: SessionManager) -> None:
         cookie = cookie_of(manager, n=1)
         visit, session = begin(manager, cookie)

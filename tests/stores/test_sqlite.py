@@ -281,7 +281,27 @@ def test_a_sweep_gives_its_cache_back(tmp_path: Path, clock: Clock, failure: Exc
     with Watched(tmp_path / "sessions", clock=clock) as store:
         stored(store, _expires=clock() + 1)
         clock.advance(2)
-        before, store.failure = store.cache_size(), failure
+        store._query("PRAGMA cache_size = -500", ())
+        store.failure = failure
         with contextlib.nullcontext() if failure is None else pytest.raises(StoreUnavailable, match="full"):
             store.delete_expired_sessions()
-        assert (store.while_deleting, store.cache_size()) == (-12_000, before)
+        assert (store.while_deleting, store.cache_size()) == (-12_000, -500)
+
+
+def test_a_sweep_tells_why_it_failed_where_the_cache_fails_too(tmp_path: Path, clock: Clock) -> None:
+    class Broken(Watched):
+        def _query(self, sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
+            if sql.endswith("-500"):
+                raise StoreUnavailable("no cache")
+            return super()._query(sql, parameters)
+
+    with Broken(tmp_path / "sessions", clock=clock) as store:
+        stored(store, _expires=clock() + 1)
+        clock.advance(2)
+        SQLiteSessionStore._query(store, "PRAGMA cache_size = -500", ())
+        store.failure = StoreUnavailable("a full disk")
+        with pytest.raises(StoreUnavailable, match="full"):
+            store.delete_expired_sessions()
+        SQLiteSessionStore._query(store, "PRAGMA cache_size = -500", ())
+        store.failure = None
+        assert store.delete_expired_sessions() == (1, 0)
