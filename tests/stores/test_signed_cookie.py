@@ -169,7 +169,16 @@ class TestStore:
 class TestManager:
     @pytest.mark.parametrize(
         "hostile",
-        ["", "x" * 31, "x" * 8193, "x" * 40 + "\r\nSet-Cookie: a=b", "x" * 40 + '"', "é" * 40, "x" * 40 + "\0"],
+        [
+            "",
+            "x" * 31,
+            "x" * 8193,
+            "x" * 40 + "\r\nSet-Cookie: a=b",
+            "x" * 40 + '"',
+            "é" * 40,
+            "\ud800" * 40,
+            "x" * 40 + "\0",
+        ],
     )
     def test_what_no_cookie_of_ours_looks_like_is_not_looked_up(
         self, store: SignedCookieSessionStore, hostile: str
