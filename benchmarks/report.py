@@ -12,7 +12,7 @@ import session3
 from .sections import Outcome, Table, Target
 
 PACKAGES = (
-    "Quixote", "Durus", "PyMySQL", "psycopg2-binary", "redis", "Django", "Flask", "Flask-Session", "Beaker",
+    "Quixote", "Durus", "PyMySQL", "mysqlclient", "psycopg2-binary", "redis", "Django", "Flask", "Flask-Session", "Beaker", "msgspec",
     "starsessions",
 )  # fmt: skip
 

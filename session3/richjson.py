@@ -78,7 +78,8 @@ def _is_plain(value: Any) -> bool:
         for inner in values:
             kind = type(inner)
             if kind is float:
-                if inner and not 1e-4 <= abs(inner) < 1e16:  # by other libraries spelled otherwise; nan is no JSON
+                # Smaller and larger ones other libraries spell otherwise; nan is no JSON.
+                if not (1e-4 <= inner < 1e16 or -1e16 < inner <= -1e-4 or inner == 0):
                     return False
             elif kind not in _SCALARS:
                 to_do.append((inner, depth + 1))

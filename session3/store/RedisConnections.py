@@ -11,6 +11,7 @@ Threads: safe, each command has a connection to itself. Processes: safe, a forke
 """
 
 import os
+from itertools import repeat
 from typing import Any
 
 Command = tuple[Any, ...]
@@ -40,7 +41,7 @@ class RedisConnections:
         connection = self._take()
         try:
             connection.send_packed_command([b"".join(map(_packed, commands))])
-            replies = [self._reply(connection) for _ in commands]
+            replies = list(map(self._reply, repeat(connection, len(commands))))
         except BaseException:  # in the middle of a reply, perhaps
             connection.disconnect()
             self.connection_pool.release(connection)
