@@ -12,8 +12,8 @@ import session3
 from .sections import Outcome, Table, Target
 
 PACKAGES = (
-    "Quixote", "Durus", "PyMySQL", "mysqlclient", "psycopg2-binary", "redis", "Django", "Flask", "Flask-Session", "Beaker", "msgspec",
-    "starsessions",
+    "Quixote", "Durus", "PyMySQL", "mysqlclient", "psycopg2-binary", "redis", "msgspec", "Django", "Flask",
+    "Flask-Session", "Beaker", "starsessions",
 )  # fmt: skip
 
 #: What our stores are held to: at most so many times the floor.
