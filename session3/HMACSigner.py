@@ -21,7 +21,8 @@ class HMACSigner:
     def __init__(self, keys: Sequence[bytes]) -> None:
         from itsdangerous.signer import HMACAlgorithm
 
-        # Without the Signer around it, which derives the keys anew and decodes each signature, at half of its cost.
+        # Without the Signer around it: that decodes a signature to compare it, so that several spellings count, and
+        # makes eight calls more.
         self._algorithm = HMACAlgorithm(hashlib.sha256)
         self._keys = keys
 
