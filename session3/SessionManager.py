@@ -116,7 +116,7 @@ class SessionManager(SessionKeeper):
             visit.user_key = session.get_user_key()
             kept = session._kept_expiry()
             visit.expires = None if kept == 0 else session._expires
-            visit.has_own_expiry = kept not in (None, 0)  # of which the policy decides, and the browser
+            visit.has_own_expiry = kept not in (None, 0)  # None leaves it to the policy, 0 to the browser
             visit.tokens = session._tokens()
         else:
             visit.loaded = None

@@ -1,4 +1,4 @@
-"""plainjson: with msgspec and without it, the same values, and each reads what the other wrote."""
+"""plainjson: with msgspec and without it, the same bytes and the same values."""
 
 import math
 from collections.abc import Callable

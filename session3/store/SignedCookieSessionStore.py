@@ -29,6 +29,7 @@ from ..codec import SessionCodec, UnknownClass
 from ..cookies import check_size
 from ..DictSession import DictSession
 from ..errors import DamagedRecord
+from ..record import pack_expires, unpack_expires
 from ..secretkeys import Secret
 from ..serializers import JSONSerializer, Serializer
 from ..Session import Session
@@ -42,7 +43,6 @@ log = logging.getLogger("session3")
 _MIN_TOKEN = 32  # characters; a signature alone has more
 _ALPHABET = (string.ascii_letters + string.digits + "-_.").encode()
 _TIMES = struct.Struct(">ddd")  # created, accessed, expires
-_NEVER = float("inf")
 _KEY = "cookie"  # what an encrypted payload is bound to, in place of a record's key
 
 
@@ -157,8 +157,7 @@ class SignedCookieSessionStore(SessionStore):
     # -- cookies -----------------------------------------------------------------------------------------------------
 
     def _seal(self, opened: _Opened) -> str:
-        expires = _NEVER if opened.expires is None else opened.expires
-        times = _TIMES.pack(opened.created, opened.accessed, expires)
+        times = _TIMES.pack(opened.created, opened.accessed, pack_expires(opened.expires))
         return self._signer.sign(times + self.codec.seal(_KEY, opened.plain))
 
     def _open(self, id: str) -> _Opened | None:
@@ -174,7 +173,7 @@ class SignedCookieSessionStore(SessionStore):
             return None
         if expires <= self.clock():
             return None
-        return _opened((plain, created, accessed, None if expires == _NEVER else expires))
+        return _opened((plain, created, accessed, unpack_expires(expires)))
 
     def _snapshot_of(self, session: Session) -> Snapshot | None:
         snapshot = session._snapshot

@@ -24,7 +24,7 @@ class SlowStore(VolatileSessionStore):
 
     def _work(self) -> None:
         if self.is_slow:
-            time.sleep(SLOW)
+            time.sleep(SLOW)  # what is tested: a driver that waits, and lets nothing else run on its thread
 
     def read(self, *args: Any) -> Any:
         self._work()
