@@ -9,6 +9,7 @@ from .cores import apart
 from .django_peers import DJANGO_PEERS
 from .flask_peers import FLASK_PEERS
 from .floors import FLOORS
+from .in_one_function import OurDirectoryInOneFunction
 from .measure import Effort, Figure, Regime, Times, assemble, figure, measure, ratio, rounds_of
 from .other_peers import OTHER_PEERS
 from .ours import OURS, VARIANTS
@@ -16,7 +17,9 @@ from .report import TARGETS, cell
 from .sections import Bench, Chart, Outcome, Points, Table, Target
 
 OPERATIONS = ("load", "save", "read_only")
-KINDS: list[type[Contender]] = [*FLOORS, *BY_HAND, *OURS, *VARIANTS, *DJANGO_PEERS, *FLASK_PEERS, *OTHER_PEERS]
+KINDS: list[type[Contender]] = [
+    *FLOORS, *BY_HAND, *OURS, *VARIANTS, OurDirectoryInOneFunction, *DJANGO_PEERS, *FLASK_PEERS, *OTHER_PEERS,
+]  # fmt: skip
 EFFORT, QUICK_EFFORT = Effort(400, 100), Effort(40, 12)
 
 _NOTES = f"""\

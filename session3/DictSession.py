@@ -28,14 +28,11 @@ class DictSession(Session, SessionItems):
     """
 
     TRANSIENT = (*Session.TRANSIENT, "accessed", "modified")
+    CONTAINERS = {**Session.CONTAINERS, "data": dict}
 
     def __init__(self, id: str | None) -> None:
         super().__init__(id)
         self.data: dict[Any, Any] = {}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
-        self.__dict__.setdefault("data", {})
 
     @property
     def session_key(self) -> str | None:

@@ -15,7 +15,7 @@ seen. A session belongs to one request at a time; sharing among threads and proc
 import functools
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 from . import ids
@@ -41,6 +41,8 @@ class Session(SessionTokens):
     OUTSIDE_STATE: tuple[str, ...] = ("id", "_creation_time", "_access_time")
     #: Attributes that live for one request and are never kept, pickled or copied.
     TRANSIENT: tuple[str, ...] = ("_snapshot", "_clock", "_expires", "_used_tokens")
+    #: What makes the containers that a session of an older version lacks; a class-level default would be shared.
+    CONTAINERS: Mapping[str, Callable[[], Any]] = {"_form_tokens": list}
 
     # Class-level defaults serve sessions that were stored before their class had the attribute.
     id: str | None = None
@@ -70,8 +72,11 @@ class Session(SessionTokens):
         return {name: value for name, value in self.__dict__.items() if name not in self.TRANSIENT}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self.__dict__.setdefault("_form_tokens", [])
+        attributes = self.__dict__
+        attributes.update(state)
+        for name, make in self.CONTAINERS.items():
+            if name not in attributes:
+                attributes[name] = make()
 
     @classmethod
     @functools.cache

@@ -59,9 +59,7 @@ class SessionKeeper(QuixoteHooks):
         return bool(session.has_info() if answer is None else answer)
 
     def _keep(self, visit: Visit, session: Session) -> CookieChange | None:
-        # A store of records moves the expiry with what it writes, and that is now.
-        since = session.get_access_time() if session._snapshot is None else self.store.clock()
-        session._expires = self._new_expiry(visit, session, since)
+        session._expires = self._new_expiry(visit, session)
         if self.store.is_in_cookie:
             self._save_in_cookie(visit, session)
         elif session.id is None:
@@ -73,7 +71,9 @@ class SessionKeeper(QuixoteHooks):
         elif self.renew_after is not None and session is visit.loaded and self._is_due(visit, session):
             self._renew(visit, session)
         else:
-            self._save(visit, session)
+            if session._snapshot is None and session is visit.loaded:
+                self._make_sure_of(session)
+            self.store.save_session(session)
             if session.id != visit.cookie_value and self._has_gone_on(visit, session):
                 return None
         return self._cookie_for(visit, session)
@@ -88,16 +88,15 @@ class SessionKeeper(QuixoteHooks):
         now = self.store.load_session(session.id)
         return now is None or now.id != session.id
 
-    def _save(self, visit: Visit, session: Session) -> None:
+    def _make_sure_of(self, session: Session) -> None:
         # A store of three methods can't tell a late save from a new session: ask it before.
-        if session is visit.loaded and session._snapshot is None and not self.store.has_session(session.id or ""):
+        if not self.store.has_session(session.id or ""):
             log.info("%r was deleted while a request worked on it", session)
             raise SessionDeleted(f"{self.store!r}: {session!r} was deleted meanwhile")
-        self.store.save_session(session)
 
     def _save_in_cookie(self, visit: Visit, session: Session) -> None:
         """The cookie is the session: it has no id to rotate, and a save makes its value."""
-        if session is visit.loaded and self._user_changed(visit, session):
+        if session is visit.loaded and session.get_user_key() != visit.user_key:
             session._forget_tokens(visit.tokens)
         if visit.cycle:
             session._snapshot = None  # saved as a new one
@@ -125,18 +124,17 @@ class SessionKeeper(QuixoteHooks):
     def _cookie_for(self, visit: Visit, session: Session) -> CookieChange | None:
         # What the store has now: a session that was only read was not written, and its expiry stays.
         expires = session._expires if session._snapshot is None else session._snapshot.expires
-        if session._kept_expiry() == 0:
+        if expires is not None and session._kept_expiry() == 0:
             expires = None
-        if session.id == visit.cookie_value and not self._has_moved(visit.expires, expires):
+        has_moved = expires != visit.expires and self._has_moved(visit.expires, expires)
+        if session.id == visit.cookie_value and not has_moved:
             return None
         if expires is None:
             return CookieChange(session.id)
         return CookieChange(session.id, max(0, math.ceil(expires - self.store.clock())))
 
     def _has_moved(self, before: float | None, now: float | None) -> bool:
-        if before is None or now is None:
-            return before is not now
-        return abs(now - before) >= self._resolution()
+        return before is None or now is None or abs(now - before) >= self._resolution()
 
     # -- times -------------------------------------------------------------------------------------------------------
 
@@ -162,8 +160,12 @@ class SessionKeeper(QuixoteHooks):
             deadlines.append(session.get_creation_time() + self.absolute_timeout)
         return min(deadlines, default=session._expires)
 
-    def _new_expiry(self, visit: Visit, session: Session, since: float) -> float | None:
+    def _new_expiry(self, visit: Visit, session: Session) -> float | None:
         kept = session._kept_expiry()
+        if kept is None and not visit.has_own_expiry and self.idle_timeout is None and self.absolute_timeout is None:
+            return session._expires  # nothing moves it
+        # A store of records moves the expiry with what it writes, and that is now.
+        since = session.get_access_time() if session._snapshot is None else self.store.clock()
         if session is visit.loaded and (kept is not None or visit.has_own_expiry):
             own = own_deadline(kept, since)
             if own is None and visit.has_own_expiry:
@@ -175,7 +177,7 @@ class SessionKeeper(QuixoteHooks):
     # -- rotation ----------------------------------------------------------------------------------------------------
 
     def _is_to_rotate(self, visit: Visit, session: Session) -> bool:
-        if self.rotate_on_login and self._user_changed(visit, session):
+        if self.rotate_on_login and session.get_user_key() != visit.user_key:
             return True
         return visit.cycle and not self._was_just_renewed(visit, session)
 
@@ -196,12 +198,8 @@ class SessionKeeper(QuixoteHooks):
                 raise
             log.warning("an id was not renewed: %s", error)  # the session was read all the same
 
-    @staticmethod
-    def _user_changed(visit: Visit, session: Session) -> bool:
-        return session.get_user_key() != visit.user_key
-
     def _rotate(self, visit: Visit, session: Session) -> None:
-        user_changed = self._user_changed(visit, session)
+        user_changed = session.get_user_key() != visit.user_key
         if user_changed:
             # Who planted or stole the old id has seen its tokens too.
             session._forget_tokens(visit.tokens)

@@ -16,7 +16,8 @@ _MAGIC = b"2slots\r\n"
 _BLOCK = 4096
 _FILE_HEAD = struct.Struct("<8sI")
 _FILE_HEAD_AND_NOTE = struct.Struct("<8sI52xQHI")
-_SLOT_HEAD = struct.Struct("<QII")  # revision, length of the body, CRC-32 of both and the body
+_SUMMED = struct.Struct("<QI")  # of a head, what its checksum is about besides the body: revision, length
+_SLOT_HEAD = struct.Struct("<QII")  # these, and the CRC-32 of them and the body
 _NOTE_HEAD = struct.Struct("<QHI")  # revision of the slot it is about, length, CRC-32 of both and the note
 _FIRST_READ = 4 * _BLOCK  # takes a whole file of two one-block slots; a larger buffer costs more than a second read
 
@@ -76,40 +77,30 @@ def look(fd: int) -> View:
     magic, size, *note_head = _FILE_HEAD_AND_NOTE.unpack_from(data)
     if magic != _MAGIC:
         raise NotSlots
-    for place, (revision, length, checksum, number) in enumerate(_heads(fd, data, size)):
+    heads = []
+    for number, offset in ((0, _BLOCK), (1, _BLOCK + size)):
+        head = data[offset : offset + _SLOT_HEAD.size]
+        if not head and len(data) == _FIRST_READ:  # else the file ends there
+            head = pread(fd, _SLOT_HEAD.size, offset)
+        if len(head) == _SLOT_HEAD.size:
+            heads.append((*_SLOT_HEAD.unpack(head), number, head))
+    heads.sort(reverse=True)  # the newest first
+    for revision, length, checksum, number, head in heads:
         start = _BLOCK + number * size + _SLOT_HEAD.size
         body = data[start : start + length]
         if len(body) < length:
             body = _read_body(fd, start, length, size)
-        if len(body) == length and _checksum(revision, body) == checksum:
+        if len(body) == length and zlib.crc32(body, zlib.crc32(head[: _SUMMED.size])) == checksum:  # as _checksum
             # The newer slot was torn by a kill; or it is being written for the second time since we read this one,
             # and then this one was overwritten in between.
-            is_certain = place == 0 or pread(fd, _SLOT_HEAD.size, start - _SLOT_HEAD.size) == (
-                _SLOT_HEAD.pack(revision, length, checksum)
-            )
+            is_certain = head is heads[0][-1] or pread(fd, len(head), start - len(head)) == head
             note, is_whole = (None, True) if note_head[0] != revision else _note(data, *note_head)
             return _view((size, number, _slot((revision, body, note)), is_certain and is_whole))
     return View(size, 1, None, False)
 
 
-def _heads(fd: int, data: bytes, size: int) -> list[tuple[int, int, int, int]]:
-    """Return revision, length, checksum and number of the slots that the file has, the newest first."""
-    heads = []
-    for number in (0, 1):
-        offset = _BLOCK + number * size
-        if len(data) >= offset + _SLOT_HEAD.size:
-            heads.append((*_SLOT_HEAD.unpack_from(data, offset), number))
-        elif len(data) == _FIRST_READ:  # else the file ends here
-            head = data[offset:] or pread(fd, _SLOT_HEAD.size, offset)
-            if len(head) == _SLOT_HEAD.size:
-                heads.append((*_SLOT_HEAD.unpack(head), number))
-    if len(heads) == 2 and heads[0] < heads[1]:
-        heads.reverse()
-    return heads
-
-
 def _checksum(revision: int, body: bytes) -> int:
-    return zlib.crc32(body, zlib.crc32(struct.pack("<QI", revision, len(body))))
+    return zlib.crc32(body, zlib.crc32(_SUMMED.pack(revision, len(body))))
 
 
 def _read_body(fd: int, start: int, length: int, size: int) -> bytes:

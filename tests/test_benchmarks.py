@@ -15,6 +15,7 @@ import pytest
 from benchmarks.by_hand import BY_HAND, ByHand
 from benchmarks.contenders import CALLS, PAYLOAD, Contender, Servers
 from benchmarks.cores import apart
+from benchmarks.in_one_function import OurDirectoryInOneFunction
 from benchmarks.measure import assemble
 from benchmarks.operations import KINDS
 from benchmarks.ours import OurCookieByPython
@@ -65,6 +66,16 @@ def test_a_cookie_without_msgspec_is_timed_without_it(tmp_path: Path) -> None:
     with contextlib.ExitStack() as stack:
         assert len(Watched(tmp_path, Servers(stack), stack).turn("load", 0)) == CALLS
     assert has == {False} and plainjson.HAS_MSGSPEC
+
+
+def test_what_is_in_one_function_calls_none_of_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with contextlib.ExitStack() as stack:
+        contender = OurDirectoryInOneFunction(tmp_path, Servers(stack), stack)
+        for verb in ("load_session", "save_session"):
+            monkeypatch.setattr(contender.store, verb, None)
+        contender.save(1234)
+        contender.read_only()
+        assert contender.visits() == 1234
 
 
 @pytest.mark.skipif(

@@ -25,7 +25,7 @@ from typing import Any
 from .. import ids, slots
 from ..disk import sync_folder
 from ..record import Record, pack_expires, record_of, unpack_expires
-from .failures import unavailable_on
+from .failures import unavailable, unavailable_on
 from .RecordStore import RecordStore
 from .SessionRecords import Found
 
@@ -47,18 +47,25 @@ class DirectorySessionStore(RecordStore):
         super().__init__(**options)
         self.durable = durable
         self.directory = os.path.abspath(directory)
+        self._prefix = self.directory + os.sep
         if create:
             self._make_folder()
 
     def __repr__(self) -> str:
         return f"DirectorySessionStore({self.directory!r})"
 
-    @unavailable_on(OSError)
     def read(self, key: str) -> Record | None:
+        path = self._prefix + key
         try:
-            record = self._read_file(self._path(key))
+            try:
+                slot = slots.read(path)
+                record = None if slot is None else _unpack(slot)
+            except slots.NotSlots:
+                record = self._read_upstream(path)
         except FileNotFoundError:
             return None
+        except OSError as error:
+            raise unavailable(self, error) from error
         if record is None:
             self._report_damage(key, "no valid contents")
         return record
@@ -133,23 +140,13 @@ class DirectorySessionStore(RecordStore):
                 if file is not None and self._look(key) is not None:
                     file.unlink()
 
-    def _read_file(self, path: str) -> Record | None:
-        try:
-            slot = slots.read(path)
-        except slots.NotSlots:
-            return self._read_upstream(path)
-        return None if slot is None else _unpack(slot)
-
     # -- files -------------------------------------------------------------------------------------------------------
 
-    def _path(self, key: str) -> str:
-        return f"{self.directory}{os.sep}{key}"
-
     def _create(self, key: str, record: Record) -> bool:
-        return slots.create(self._path(key), record.revision, _pack(record), durable=self.durable)
+        return slots.create(self._prefix + key, record.revision, _pack(record), durable=self.durable)
 
     def _writing(self, key: str) -> slots.SlotFile:
-        return slots.writing(self._path(key), durable=self.durable)
+        return slots.writing(self._prefix + key, durable=self.durable)
 
     def _make_folder(self) -> None:
         os.makedirs(self.directory, 0o700, exist_ok=True)
@@ -179,7 +176,7 @@ class DirectorySessionStore(RecordStore):
         if record is not None:
             return record
         with contextlib.suppress(FileNotFoundError):
-            stat = os.stat(self._path(key))
+            stat = os.stat(self._prefix + key)
             if stat.st_mode & 0o777 == slots.MODE or len(key) == _UPSTREAM_NAME:
                 return Record(b"", 0, stat.st_mtime, stat.st_mtime, stat.st_mtime, forward="")
         return None

@@ -64,16 +64,13 @@ class SessionRecords(RecordVerbs):
             serializer or PickleSerializer(), session_class, make_seal(secret_key, encryption_key)
         )
         self.hash_ids = hash_ids
+        #: From an id to the key of its record.
+        self._key: Callable[[str], str] = _hashed if hash_ids else str
         self.on_conflict = on_conflict
         self.clock = clock
         self._reported: set[str] = set()
 
     # -- keys --------------------------------------------------------------------------------------------------------
-
-    def _key(self, id: str) -> str:
-        if not self.hash_ids:
-            return id
-        return str(id) if isinstance(id, ids.StoredKey) else str(ids.hash_id(id))
 
     def _key_to_save(self, id: str | None) -> str:
         if not ids.is_id(id):
@@ -88,22 +85,18 @@ class SessionRecords(RecordVerbs):
 
     # -- finding and reviving ----------------------------------------------------------------------------------------
 
-    def _find(self, key: str, id: str | None) -> Found | None:
+    def _find(self, key: str, id: str | None, forwards: int = _MAX_FORWARDS) -> Found | None:
         """Return the live session that a key leads to, its forwards followed, or None."""
-        for _ in range(_MAX_FORWARDS):
-            record = self.read(key)
-            if record is None or (record.expires is not None and record.is_expired(self.clock())):
-                return self._miss(key, id)
-            if record.forward is None:
-                return _found((key, id, record))
-            if record.forward == "":
-                log.info("%r: session %s got another id at a login; this one is nobody", self, ids.short_hash(key))
-                return None
-            id = self._forwarded_id(record.forward, id)
-            if not ids.is_id(id):
-                return None
-            key = self._key(id)  # type: ignore[arg-type]
-        return None
+        record = self.read(key)
+        if record is None or (record.expires is not None and record.is_expired(self.clock())):
+            return self._miss(key, id)
+        if record.forward is None:
+            return _found((key, id, record))
+        if record.forward == "":
+            log.info("%r: session %s got another id at a login; this one is nobody", self, ids.short_hash(key))
+            return None
+        id = self._forwarded_id(record.forward, id)
+        return self._find(self._key(id), id, forwards - 1) if id is not None and ids.is_id(id) and forwards else None
 
     def _miss(self, key: str, id: str | None) -> Found | None:
         if log.isEnabledFor(logging.DEBUG):  # hashes cost more than an unknown id is worth
@@ -148,11 +141,12 @@ class SessionRecords(RecordVerbs):
     def is_changed(self, session: Session) -> bool:
         """Tell whether saving the session would write its data."""
         snapshot = self._snapshot_of(session)
-        return snapshot is None or not self._is_same(session, self.codec.dump(session), snapshot)
+        if snapshot is None:
+            return True
+        payload = self.codec.dump(session)
+        return payload != snapshot.payload and not self._is_same(session, payload, snapshot)
 
     def _is_same(self, session: Session, payload: bytes, snapshot: Snapshot) -> bool:
-        if payload == snapshot.payload:
-            return True
         # Where an item was set, other bytes are a change: to look again at what they mean costs as much as two dumps.
         return not session._says_changed() and self.codec.is_same(payload, snapshot.payload)
 
@@ -165,3 +159,7 @@ class SessionRecords(RecordVerbs):
                 self._reported.clear()
             self._reported.add(key)
             log.log(level, "%r: the record of session %s %s", self, ids.short_hash(key), what)
+
+
+def _hashed(id: str) -> str:
+    return str(id) if isinstance(id, ids.StoredKey) else str(ids.hash_id(id))

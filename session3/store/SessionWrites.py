@@ -8,7 +8,15 @@ from collections.abc import Iterator
 from .. import ids
 from ..errors import SessionConflict, SessionDeleted
 from ..expiry import own_deadline
-from ..record import TOMBSTONE_SECONDS, Record, first_revision, is_later_revision, next_revision, user_key_text
+from ..record import (
+    TOMBSTONE_SECONDS,
+    Record,
+    first_revision,
+    is_later_revision,
+    next_revision,
+    record_of,
+    user_key_text,
+)
 from ..Session import Session
 from ..Snapshot import Snapshot
 from .SessionRecords import SessionRecords
@@ -36,15 +44,9 @@ class SessionWrites(SessionRecords):
     """What a save does to a record that nobody, or somebody, has written meanwhile."""
 
     def _record(self, session: Session, key: str, payload: bytes, revision: int) -> Record:
-        return Record(
-            payload=self.codec.seal(key, payload),
-            revision=revision,
-            created=session._creation_time,
-            modified=self.clock(),
-            accessed=session._access_time,
-            expires=session._expires,
-            user_key=user_key_text(session.get_user_key()),
-        )
+        sealed = self.codec.seal(key, payload) if self.codec.is_sealed else payload
+        times = session._creation_time, self.clock(), session._access_time, session._expires
+        return record_of((sealed, revision, *times, user_key_text(session.get_user_key()), None))
 
     def _overwrite(self, session: Session, key: str, payload: bytes) -> None:
         """Store a session that is new to us, whatever is under its key."""

@@ -22,7 +22,7 @@ def unavailable_on(*errors: type[BaseException]) -> Callable[[F], F]:
                 try:
                     yield from method(self, *args, **kwargs)
                 except errors as error:
-                    raise _unavailable(self, error) from error
+                    raise unavailable(self, error) from error
 
             return generate  # type: ignore[return-value]
 
@@ -31,12 +31,12 @@ def unavailable_on(*errors: type[BaseException]) -> Callable[[F], F]:
             try:
                 return method(self, *args, **kwargs)
             except errors as error:
-                raise _unavailable(self, error) from error
+                raise unavailable(self, error) from error
 
         return call  # type: ignore[return-value]
 
     return decorate
 
 
-def _unavailable(store: Any, error: BaseException) -> StoreUnavailable:
+def unavailable(store: Any, error: BaseException) -> StoreUnavailable:
     return StoreUnavailable(f"{store!r} can't be used: {error}")
