@@ -62,6 +62,9 @@ class DictSession(Session, SessionItems):
         kept: expiry.KeptExpiry = self.data.get(expiry.ITEM)
         return kept
 
+    def _ends_with_browser(self) -> bool:
+        return self._is_for_browser(self._kept_expiry())
+
     @classmethod
     def merge(cls, base: "DictSession", mine: "DictSession", theirs: "DictSession") -> "DictSession":
         merged = super().merge(base, mine, theirs)

@@ -82,14 +82,17 @@ class QuixoteCookies(SessionMapping):
         config, options = get_publisher().config, self.cookie
         root = get_request().get_environ("SCRIPT_NAME", "").rstrip("/") + "/"
         secure = self._is_https() if options.secure is None else options.secure
-        if self._cookie_name().lower().startswith("__host-"):
+        prefix = self._cookie_name().lower()
+        if prefix.startswith("__host-"):
             # What browsers ask of the prefix; the name may be Quixote's setting.
             return {"path": "/", "secure": True, "httponly": options.http_only, "samesite": options.same_site}
         return {
             "path": options.path or config.session_cookie_path or root,
             "domain": options.domain or config.session_cookie_domain,
             # Quixote's flags are off by default, which can't be told from switched off: they only switch on.
-            "secure": secure or (options.secure is None and config.session_cookie_secure),
+            "secure": secure
+            or prefix.startswith("__secure-")
+            or (options.secure is None and config.session_cookie_secure),
             "httponly": options.http_only,
             "samesite": options.same_site,
         }
@@ -108,9 +111,13 @@ class QuixoteCookies(SessionMapping):
         from quixote import get_request
 
         request = get_request()
-        if self.trust_forwarded_proto and request.get_header("X-Forwarded-Proto", "").lower() == "https":
-            return True
-        return bool(request.get_scheme() == "https")
+        if self.trust_forwarded_proto:
+            # Of several proxies the first one is the one that the browser talked to.
+            first = request.get_header("X-Forwarded-Proto", "").partition(",")[0]
+            if first.strip().lower() == "https":
+                return True
+        # Quixote looks at HTTPS and SERVER_PORT_SECURE; what a WSGI server has to say is this (PEP 3333).
+        return "https" in (request.get_scheme(), request.get_environ("wsgi.url_scheme"))
 
     def _hide_cookie(self) -> None:
         from quixote import get_request

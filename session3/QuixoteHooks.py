@@ -138,7 +138,8 @@ class QuixoteHooks(QuixoteCookies, ABC):
             else:
                 self.set_session_cookie(change.value, **({} if change.max_age is None else {"max_age": change.max_age}))
             _keep_from_caches(response)
-        if change is not None or visit.loaded is not None or visit.is_anonymous:
+        may_be_cached = response.cache is None or response.cache > 0  # and then would be shown to who has a session
+        if change is not None or visit.loaded is not None or visit.is_anonymous or may_be_cached:
             response.set_header("Vary", vary_on_cookie(response.get_header("Vary")))
 
 

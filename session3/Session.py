@@ -220,6 +220,10 @@ class Session(SessionTokens):
         """Return what the session itself says about its expiry, as session3.expiry keeps it; None: nothing."""
         return None
 
+    def _ends_with_browser(self) -> bool:
+        """Tell whether its cookie is to have no lifetime, whatever the record's is."""
+        return False
+
     def _set_access_time(self, resolution: float) -> None:
         # Called by the manager; the resolution (seconds) keeps a busy session from being touched at each request.
         now = self._clock()

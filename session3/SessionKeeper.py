@@ -6,7 +6,7 @@ from abc import abstractmethod
 from typing import Any
 
 from .cookies import REVOKE, CookieChange, check_size
-from .errors import ConfigurationError, FormTokenUsed, SessionConflict, SessionDeleted, StoreUnavailable
+from .errors import ConfigurationError, FormTokenUsed, SessionConflict, StoreUnavailable
 from .expiry import KeptExpiry, own_deadline
 from .QuixoteHooks import QuixoteHooks
 from .Session import Session
@@ -59,7 +59,10 @@ class SessionKeeper(QuixoteHooks):
         return bool(session.has_info() if answer is None else answer)
 
     def _keep(self, visit: Visit, session: Session) -> CookieChange | None:
-        session._expires = self._new_expiry(visit, session)
+        expires = self._new_expiry(visit, session)
+        if expires != session._expires:
+            session._expires = expires
+            session._set_access_time(0)  # both move together, and are written together
         if self.store.is_in_cookie:
             self._save_in_cookie(visit, session)
         elif session.id is None:
@@ -72,7 +75,7 @@ class SessionKeeper(QuixoteHooks):
             self._renew(visit, session)
         else:
             if session._snapshot is None and session is visit.loaded:
-                self._make_sure_of(session)
+                self.store._make_sure_of(session)
             self.store.save_session(session)
             if session.id != visit.cookie_value and self._has_gone_on(visit, session):
                 return None
@@ -87,12 +90,6 @@ class SessionKeeper(QuixoteHooks):
             return False
         now = self.store.load_session(session.id)
         return now is None or now.id != session.id
-
-    def _make_sure_of(self, session: Session) -> None:
-        # A store of three methods can't tell a late save from a new session: ask it before.
-        if not self.store.has_session(session.id or ""):
-            log.info("%r was deleted while a request worked on it", session)
-            raise SessionDeleted(f"{self.store!r}: {session!r} was deleted meanwhile")
 
     def _save_in_cookie(self, visit: Visit, session: Session) -> None:
         """The cookie is the session: it has no id to rotate, and a save makes its value."""
@@ -124,24 +121,21 @@ class SessionKeeper(QuixoteHooks):
     def _cookie_for(self, visit: Visit, session: Session) -> CookieChange | None:
         # What the store has now: a session that was only read was not written, and its expiry stays.
         expires = session._expires if session._snapshot is None else session._snapshot.expires
-        if expires is not None and session._kept_expiry() == 0:
+        if expires is not None and session._ends_with_browser():
             expires = None
-        has_moved = expires != visit.expires and self._has_moved(visit.expires, expires)
-        if session.id == visit.cookie_value and not has_moved:
+        if session.id == visit.cookie_value and _is_about(expires, visit.expires):
             return None
         if expires is None:
             return CookieChange(session.id)
         return CookieChange(session.id, max(0, math.ceil(expires - self.store.clock())))
 
-    def _has_moved(self, before: float | None, now: float | None) -> bool:
-        return before is None or now is None or abs(now - before) >= self._resolution()
-
     # -- times -------------------------------------------------------------------------------------------------------
 
-    def _resolution(self) -> float:
-        if self.idle_timeout is None:
-            return self.ACCESS_TIME_RESOLUTION
-        return min(self.ACCESS_TIME_RESOLUTION, self.idle_timeout / 20)
+    def _resolution(self, kept: KeptExpiry) -> float:
+        """Return in what steps (seconds) a session's access time moves, and with it when it expires."""
+        own = kept if isinstance(kept, (int, float)) and kept > 0 else None
+        timeout = self.idle_timeout if own is None else own
+        return self.ACCESS_TIME_RESOLUTION if timeout is None else min(self.ACCESS_TIME_RESOLUTION, timeout / 20)
 
     def _deadline(self, session: Session, kept: KeptExpiry, used: float | None = None) -> float | None:
         """Return when a session expires: by its own word, by the timeouts, or as its record says.
@@ -161,18 +155,22 @@ class SessionKeeper(QuixoteHooks):
         return min(deadlines, default=session._expires)
 
     def _new_expiry(self, visit: Visit, session: Session) -> float | None:
-        kept = session._kept_expiry()
-        if kept is None and not visit.has_own_expiry and self.idle_timeout is None and self.absolute_timeout is None:
-            return session._expires  # nothing moves it
+        kept, before, is_loaded = session._kept_expiry(), session._expires, session is visit.loaded
+        if kept is None and visit.kept_expiry is None and self.idle_timeout is None and self.absolute_timeout is None:
+            return before  # nothing moves it
         # A store of records moves the expiry with what it writes, and that is now.
         since = session.get_access_time() if session._snapshot is None else self.store.clock()
-        if session is visit.loaded and (kept is not None or visit.has_own_expiry):
-            own = own_deadline(kept, since)
-            if own is None and visit.has_own_expiry:
-                session._expires = None  # it was the session's own, which is no more
-            elif own is not None and not session.is_dirty():
-                return session._expires  # counted from the last save: to read is not to save
-        return self._deadline(session, kept, since)
+        own = own_deadline(kept, since)
+        if is_loaded and own is None and own_deadline(visit.kept_expiry, since) is not None:
+            session._expires = None  # it was the session's own, which is no more
+        elif is_loaded and own is not None and not (session._says_changed() or session.is_dirty()):
+            return before  # counted from the last save: to read is not to save
+        expires = self._deadline(session, kept, since)
+        # The record moves as far as the cookie, in steps: else small ones would add up, and the browser never be told.
+        if is_loaded and kept == visit.kept_expiry and before is not None and expires is not None:
+            is_small = _is_about(expires, before) or before < expires <= before + self._resolution(kept)
+            return before if is_small else expires
+        return expires
 
     # -- rotation ----------------------------------------------------------------------------------------------------
 
@@ -216,3 +214,8 @@ class SessionKeeper(QuixoteHooks):
         if value is None or session.get_user_key() is not None or not self.store.accepts_cookie(value):
             return False
         return self.store.was_rotated(value)
+
+
+def _is_about(expires: float | None, before: float | None) -> bool:
+    """Tell whether two expiries are as good as one: cookies count in seconds, and servers' clocks jitter."""
+    return expires == before or (expires is not None and before is not None and abs(expires - before) < 1)

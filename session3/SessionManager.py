@@ -100,28 +100,29 @@ class SessionManager(SessionKeeper):
         token = _beginning.set(visit)
         try:
             self.store.transaction_start()
-            session = self.get_session()
+            self._take_in(visit, self.get_session())
         except BaseException as error:
             self.abort_changes(None)
             if self.on_unavailable == "raise" or not isinstance(error, StoreUnavailable):
                 raise
             log.error("a request goes on without its session: %s", error)
             visit.is_anonymous = True
-            session = self._create_session()
+            self._take_in(visit, self._create_session())
         finally:
             _beginning.reset(token)
+        return visit
+
+    def _take_in(self, visit: Visit, session: Session) -> None:
         visit.session = session
         if session is visit.loaded or session._snapshot is not None:
             visit.loaded = session
             visit.user_key = session.get_user_key()
-            kept = session._kept_expiry()
-            visit.expires = None if kept == 0 else session._expires
-            visit.has_own_expiry = kept not in (None, 0)  # None leaves it to the policy, 0 to the browser
+            visit.kept_expiry = session._kept_expiry()
+            visit.expires = None if session._ends_with_browser() else session._expires
             visit.tokens = session._tokens()
         else:
             visit.loaded = None
             self._introduce(session, visit)
-        return visit
 
     def finish(self, visit: Visit) -> CookieChange | None:
         """End a request that succeeded: save, delete or rotate its session. Returns what to do with the cookie.
@@ -161,7 +162,7 @@ class SessionManager(SessionKeeper):
         visit.loaded = session = self._load(visit.cookie_value)
         if session is None:
             session = self._create_session()
-        session._set_access_time(self._resolution())
+        session._set_access_time(self._resolution(session._kept_expiry()))
         return session
 
     def _load(self, cookie_value: str | None) -> Session | None:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .cookies import CookieChange
+from .expiry import KeptExpiry
 from .Session import Session
 
 
@@ -20,7 +21,8 @@ class Visit:
     user_key: str | int | bytes | None = None
     #: When the browser is to drop the cookie that it has; None: as it closes.
     expires: float | None = None
-    has_own_expiry = False
+    #: What the session said of its own expiry, as session3.expiry keeps it.
+    kept_expiry: KeptExpiry = None
     tokens: frozenset[str] = frozenset()
 
     #: Sessions that the application ended; deleted when the request has succeeded.

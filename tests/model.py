@@ -109,9 +109,6 @@ class Model:
         row = self.rows.get(id)
         return row is not None and row.forward == "" and not self._is_over(row)
 
-    def is_forward(self, id: str) -> bool:
-        return self.is_taken(id) and bool(self.rows[id].forward)
-
     def is_taken(self, id: str) -> bool:
         return id in self.rows and not self._is_over(self.rows[id])
 
@@ -135,7 +132,7 @@ class Model:
     def save(self, copy: Copy) -> None:
         if copy.is_changed:
             self._swap(copy)
-        elif copy.accessed > copy.row.accessed:
+        elif copy.accessed > copy.row.accessed or copy.expires != copy.row.expires:
             self._touch(copy)
 
     def _swap(self, copy: Copy) -> None:

@@ -71,7 +71,10 @@ class Policy:
                 return None
             if self.model.discard(copy):
                 return REVOKE
-        copy.expires = min(self.clock() + IDLE, copy.row.created + ABSOLUTE)
+        expires, before = min(self.clock() + IDLE, copy.row.created + ABSOLUTE), copy.expires
+        if before is None or not 0 <= expires - before <= RESOLUTION:  # in steps, so that the browser is told of each
+            copy.expires = expires
+            copy.accessed = self.clock()
         if copy.state.user != page.user:
             self.model.move(copy, self.new_id, None)
         elif page.grace is not None and copy.id == page.cookie:  # who came by an old id came to a new one
@@ -85,6 +88,6 @@ class Policy:
     def _cookie(self, page: Page, copy: Copy) -> CookieChange | None:
         expires = copy.row.expires
         assert expires is not None
-        if copy.id == page.cookie and page.expires is not None and abs(expires - page.expires) < RESOLUTION:
+        if copy.id == page.cookie and expires == page.expires:
             return None
         return CookieChange(copy.id, max(0, math.ceil(expires - self.clock())))

@@ -46,9 +46,6 @@ LIVES = st.sampled_from([None, 60, 140])
 GRACES = st.sampled_from([20, 60])
 SOON = 10.0
 
-#: A store follows no more than these, one after the other.
-MOST_FORWARDS = 7
-
 _revisions = random.Random()
 Act = TypeVar("Act", bound=Callable[..., Any])
 
@@ -295,8 +292,6 @@ class StoreMachine(RuleBasedStateMachine):
 
     @step(target=names, request=requests, grace=GRACES)
     def renew(self, request: Request, grace: float) -> Any:
-        if sum(self.model.is_forward(name) for name in self.known) >= MOST_FORWARDS:
-            return multiple()
         return self.move(request, grace)
 
     def move(self, request: Request, grace: float | None) -> Any:
@@ -429,9 +424,8 @@ class BrowserMachine(RuleBasedStateMachine):
 
     @step(tab=tabs, grace=GRACES)
     def renew(self, tab: Tab, grace: float) -> None:
-        if sum(self.policy.model.is_forward(name) for name in self.known) < MOST_FORWARDS:
-            tab.visit.cycle_session(grace)
-            tab.page.grace = grace
+        tab.visit.cycle_session(grace)
+        tab.page.grace = grace
 
     @step(tab=consumes(tabs))
     def finish(self, tab: Tab) -> None:

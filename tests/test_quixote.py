@@ -237,6 +237,19 @@ class TestCookie:
 
     def test_it_is_secure_over_https(self, site: Site) -> None:
         assert "secure" in site.get(log_in(), HTTPS="on").cookie.split("; ")
+        # What a WSGI server says (PEP 3333), and all that most of them do.
+        assert "secure" in site.get(log_in(), **{"wsgi.url_scheme": "https"}).cookie.split("; ")
+
+    def test_its_name_may_ask_for_secure(self, make_site: Any) -> None:
+        for prefix in ("__Secure-", "__Host-"):
+            cookie = make_site(config={"session_cookie_name": prefix + "sid"}).get(log_in()).cookie
+            assert "secure" in cookie.split("; ")
+
+    def test_of_several_proxies_the_first_one_counts(self, make_site: Any) -> None:
+        site = make_site(trust_forwarded_proto=True)
+        for header, is_secure in (("https, http", True), ("http, https", False)):
+            cookie = site.get(log_in(), HTTP_X_FORWARDED_PROTO=header).cookie
+            assert ("secure" in cookie.split("; ")) is is_secure
 
     def test_a_forwarded_protocol_counts_only_where_it_is_trusted(self, make_site: Any) -> None:
         for trusted in (False, True):
@@ -338,6 +351,14 @@ class TestCaching:
     def test_a_request_without_a_session_is_left_alone(self, site: Site) -> None:
         headers = site.get().headers
         assert "Vary" not in headers and headers["Cache-Control"] == "max-age=0, no-cache"
+
+    @pytest.mark.parametrize("cache", [300, None])
+    def test_a_page_that_may_be_cached_varies(self, site: Site, cache: int | None) -> None:
+        def page() -> str:
+            quixote.get_response().cache = cache
+            return f"hello {session().user or 'stranger'}"
+
+        assert site.get(page).headers["Vary"] == "Cookie"  # else a cache shows it to alice, too
 
     def test_a_page_for_a_session_varies(self, site: Site) -> None:
         cookie = site.get(log_in()).session_id

@@ -9,6 +9,7 @@ from session3 import ids
 from session3.cookies import REVOKE
 from session3.DictSession import DictSession
 from session3.errors import ConfigurationError, StoreUnavailable
+from session3.record import Record
 from session3.SessionManager import SessionManager
 from session3.store.VolatileSessionStore import VolatileSessionStore
 
@@ -204,3 +205,67 @@ class TestLogLines:
         caplog.clear()
         assert begin(manager, cookie)[0].loaded is None
         self.line(caplog, logging.INFO, "got another id at a login", cookie)
+
+
+class Lossy(VolatileSessionStore):
+    """Loses the reply to what leaves an id behind, and then reads as often as it is told nothing."""
+
+    outages = 0
+
+    def replace(self, key: str, record: Any, revision: int) -> bool:
+        is_done = super().replace(key, record, revision)
+        if record.forward is not None:
+            raise StoreUnavailable("the reply was lost")
+        return is_done
+
+    def read(self, key: str) -> Any:
+        if self.outages:
+            self.outages -= 1
+            raise StoreUnavailable("out of reach")
+        return super().read(key)
+
+
+@pytest.mark.parametrize("how", ["renewal", "login"])
+@pytest.mark.parametrize("is_away", [False, True])
+def test_a_reply_that_is_lost_costs_no_session(clock: Clock, how: str, is_away: bool) -> None:
+    store = Lossy(clock=clock)
+    manager = SessionManager(store, DictSession, renew_after=HOUR)
+    cookie = logged_in(manager, user="alice" if how == "renewal" else None, n=1)
+    clock.advance(HOUR)
+    visit, session = begin(manager, cookie)
+    if how == "login":
+        session.set_user("alice")
+    store.outages = int(is_away)
+    if not is_away:
+        change = manager.finish(visit)
+        assert change is not None and begin(manager, change.value)[1]["n"] == 1
+    elif how == "renewal":
+        assert manager.finish(visit) is None  # the page goes out, and the old id leads on
+        assert begin(manager, cookie)[1]["n"] == 1
+    else:
+        with pytest.raises(StoreUnavailable):
+            manager.finish(visit)
+    assert [session["n"] for _, session in store.iter_sessions()] == [1]
+
+
+def test_any_number_of_renewals_may_meet_in_a_grace(manager: SessionManager, store: Any) -> None:
+    first = cookie = logged_in(manager)
+    late, _ = begin(manager, first)
+    for _ in range(50):
+        visit, _ = begin(manager, cookie)
+        visit.cycle_session(10)
+        change = manager.finish(visit)
+        assert change is not None and change.value is not None
+        cookie = change.value
+    assert begin(manager, first)[1].user == "alice"
+    late.end_session()
+    assert manager.finish(late) is REVOKE
+    assert begin(manager, cookie)[1].user is None and list(store.iter_sessions()) == []
+
+
+def test_forwards_in_a_ring_lead_to_nobody(store: Any, clock: Clock) -> None:
+    ids_ = ["example1", "example2"]
+    for id, other in zip(ids_, reversed(ids_), strict=True):
+        forward = ids.veil(other, id) if store.hash_ids else other
+        store.insert(store._key(id), Record(b"", 1, clock(), clock(), clock(), forward=forward))
+    assert store.load_session("example1") is None

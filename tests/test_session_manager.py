@@ -2,6 +2,7 @@
 
 import logging
 import math
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -500,6 +501,35 @@ class TestAStoreOfThreeMethods:
         assert manager.finish(late) is None
         assert store.sessions == {}
 
+    @pytest.mark.parametrize("end", ["renew", "cycle", "log in", "log out"])
+    def test_a_request_that_would_move_or_end_it_leaves_a_logout_alone(
+        self, monkeypatch: pytest.MonkeyPatch, end: str
+    ) -> None:
+        store, clock = ObjectStore(), Clock(1e9)
+        monkeypatch.setattr(store, "clock", clock)
+        manager = SessionManager(store, DictSession, renew_after=100 if end == "renew" else None)
+        cookie = logged_in(manager)
+        clock.advance(200)
+        late, session = begin(manager, cookie)
+        logout, _ = begin(manager, cookie)
+        logout.end_session()
+        manager.finish(logout)
+        if end == "cycle":
+            late.cycle_session(10)
+        elif end != "renew":
+            session.set_user("bob" if end == "log in" else None)
+        assert manager.finish(late) is None  # the browser may hold a newer cookie
+        assert store.sessions == {}
+
+    def test_a_failed_request_keeps_nothing_beside_what_can_t_be_copied(self) -> None:
+        manager = SessionManager(ObjectStore(), DictSession)
+        cookie = logged_in(manager, lock=threading.Lock(), cart=["tea"])
+        visit, session = begin(manager, cookie)
+        session["cart"].append("milk")
+        session["n"] = 1
+        manager.abort(visit)
+        assert set(begin(manager, cookie)[1]) == {"lock", "cart"} and begin(manager, cookie)[1]["cart"] == ["tea"]
+
     def test_a_session_that_was_never_stored_can_log_out(self) -> None:
         manager = SessionManager(ObjectStore(), DictSession)
         visit, _ = begin(manager, None)
@@ -524,6 +554,26 @@ class TestAStoreOfThreeMethods:
 
 
 class TestOverrides:
+    def test_a_request_that_an_override_ends_at_its_start_leaves_no_transaction(self, store: Any) -> None:
+        class Broken(DictSession):
+            def get_user_key(self) -> Any:
+                raise ZeroDivisionError
+
+        class Watched(SessionManager):
+            def get_session(self) -> Session:
+                session = self.store.load_session(cookie)
+                session.__class__ = Broken
+                return session  # type: ignore[no-any-return]
+
+            def abort_changes(self, session: Any) -> None:
+                aborted.append(session)
+
+        aborted: list[Any] = []
+        cookie = logged_in(SessionManager(store, DictSession))
+        with pytest.raises(ZeroDivisionError):
+            Watched(store, DictSession).begin(cookie)
+        assert aborted == [None]
+
     def test_create_session_may_give_an_id(self, store: Any) -> None:
         class Mine(SessionManager):
             def _create_session(self) -> Session:

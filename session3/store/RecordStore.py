@@ -39,7 +39,7 @@ class RecordStore(SessionWrites, SessionStore):
             self._overwrite(session, self._key_to_save(session.id), payload)
         elif payload != snapshot.payload and not self._is_same(session, payload, snapshot):
             self._swap(session, snapshot, payload)
-        elif session._access_time > snapshot.accessed:
+        elif session._access_time > snapshot.accessed or session._expires != snapshot.expires:
             self._touch_session(session)
 
     def _touch_session(self, session: Session) -> None:
@@ -144,7 +144,9 @@ class RecordStore(SessionWrites, SessionStore):
             return False
         try:
             moved = self._end_old(session, snapshot, Found(key, new_id, record), grace)
-        except BaseException:
+        except StoreUnavailable:
+            raise  # the old id may lead to the new one by now, which is all that is left of the session then
+        except Exception:
             self.remove(key)  # nobody has the new id
             raise
         if moved is None:

@@ -22,7 +22,6 @@ log = logging.getLogger("session3")
 
 OnConflict = Literal["merge", "last", "raise"]
 
-_MAX_FORWARDS = 8
 _MAX_REPORTED = 10_000  # keys whose damage was logged, remembered so that each is logged once
 
 
@@ -85,18 +84,24 @@ class SessionRecords(RecordVerbs):
 
     # -- finding and reviving ----------------------------------------------------------------------------------------
 
-    def _find(self, key: str, id: str | None, forwards: int = _MAX_FORWARDS) -> Found | None:
+    def _find(self, key: str, id: str | None) -> Found | None:
         """Return the live session that a key leads to, its forwards followed, or None."""
-        record = self.read(key)
-        if record is None or (record.expires is not None and record.is_expired(self.clock())):
-            return self._miss(key, id)
-        if record.forward is None:
-            return _found((key, id, record))
-        if record.forward == "":
-            log.info("%r: session %s got another id at a login; this one is nobody", self, ids.short_hash(key))
-            return None
-        id = self._forwarded_id(record.forward, id)
-        return self._find(self._key(id), id, forwards - 1) if id is not None and ids.is_id(id) and forwards else None
+        seen: list[str] = []
+        while key not in seen:  # a forward ends by itself, so that there are not many; in a ring there is no session
+            record = self.read(key)
+            if record is None or (record.expires is not None and record.is_expired(self.clock())):
+                return self._miss(key, id)
+            if record.forward is None:
+                return _found((key, id, record))
+            if record.forward == "":
+                log.info("%r: session %s got another id at a login; this one is nobody", self, ids.short_hash(key))
+                return None
+            id = self._forwarded_id(record.forward, id)
+            if id is None or not ids.is_id(id):
+                return None
+            seen.append(key)
+            key = self._key(id)
+        return None
 
     def _miss(self, key: str, id: str | None) -> Found | None:
         if log.isEnabledFor(logging.DEBUG):  # hashes cost more than an unknown id is worth

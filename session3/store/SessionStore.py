@@ -11,6 +11,7 @@ of two requests at the same time the later save wins. Derive from RecordStore fo
 
 import contextlib
 import copy
+import logging
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
@@ -19,9 +20,12 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .. import ids
+from ..errors import SessionDeleted
 
 if TYPE_CHECKING:
     from ..Session import Session
+
+log = logging.getLogger("session3")
 
 Self = TypeVar("Self", bound="SessionStore")
 
@@ -152,6 +156,7 @@ class SessionStore(ABC):
         False: `session` now holds the changes of both, and the caller decides again. Raises SessionDeleted if it
         was deleted meanwhile.
         """
+        self._make_sure_of(session)
         self.delete_session(session)
         return True
 
@@ -162,6 +167,7 @@ class SessionStore(ABC):
         and where another request has just done the same, `session` goes on under that request's id. Raises
         SessionDeleted if the session was deleted meanwhile.
         """
+        self._make_sure_of(session)
         old_id = session.id
         session.id, session._id_time = new_id, self.clock()
         if not self.create_session(session):
@@ -170,6 +176,12 @@ class SessionStore(ABC):
         if old_id is not None:
             self.delete_session(old_id)
         return True
+
+    def _make_sure_of(self, session: "Session") -> None:
+        # A store of three methods can't tell a late save from a new session: it is asked before.
+        if session.id is not None and not self.has_session(session.id):
+            log.info("%r was deleted while a request worked on it", session)
+            raise SessionDeleted(f"{self!r}: {session!r} was deleted meanwhile")
 
     def was_rotated(self, id: str) -> bool:
         """Tell whether `id` lately became nobody because its session got another id."""
@@ -199,8 +211,17 @@ def private_copy(session: "Session") -> "Session":
     """Return a copy for one request of a session whose store may keep, and share, the object itself.
 
     Otherwise a request that fails would leave its changes, and one that began before a login would hold the session of
-    the user who logged in. What can't be copied deeply is shared below its attributes.
+    the user who logged in. An attribute or an item that can't be copied is shared.
     """
     with contextlib.suppress(Exception):
         return copy.deepcopy(session)
-    return copy.copy(session)
+    copied = copy.copy(session)
+    copied.__dict__.update(_own(copied.__dict__))
+    return copied
+
+
+def _own(value: Any) -> Any:
+    try:
+        return copy.deepcopy(value)
+    except Exception:  # whatever a __reduce__ raises
+        return {key: _own(item) for key, item in value.items()} if type(value) is dict else value

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 
 from .. import ids
-from ..errors import SessionConflict, SessionDeleted
+from ..errors import SessionConflict, SessionDeleted, StoreUnavailable
 from ..expiry import own_deadline
 from ..record import (
     TOMBSTONE_SECONDS,
@@ -131,7 +131,15 @@ class SessionWrites(SessionRecords):
             expires=now + (TOMBSTONE_SECONDS if grace is None else grace),
             forward=forward,
         )
-        if self.replace(snapshot.key, left, snapshot.revision):
-            return True
-        current = self.read(snapshot.key)
-        return current is not None and current.revision == left.revision  # only the reply was lost
+        try:
+            is_left = self.replace(snapshot.key, left, snapshot.revision)
+        except StoreUnavailable:
+            if not self._is_there(snapshot.key, left.revision):
+                raise
+            is_left = True
+        return is_left or self._is_there(snapshot.key, left.revision)
+
+    def _is_there(self, key: str, revision: int) -> bool:
+        """Tell whether a record of ours is stored, though its write said no, or nothing: only the reply was lost."""
+        current = self.read(key)
+        return current is not None and current.revision == revision

@@ -109,10 +109,8 @@ class SignedCookieSessionStore(SessionStore):
         Raises CookieTooLarge, and leaves the session as it was, if a browser would drop the cookie.
         """
         plain, snapshot = self.codec.dump(session), self._snapshot_of(session)
-        if snapshot is not None and self.codec.is_same(plain, snapshot.payload):
-            is_to_renew = session._access_time > snapshot.accessed and session._expires != snapshot.expires
-            if not is_to_renew:  # only an idle timeout is pushed back
-                return
+        if snapshot is not None and session._expires == snapshot.expires and self._is_same(plain, snapshot):
+            return
         accessed = max(session._access_time, self.clock())
         opened = _Opened(plain, session._creation_time, accessed, session._expires)
         token = self._seal(opened)
@@ -143,7 +141,7 @@ class SignedCookieSessionStore(SessionStore):
 
     def is_changed(self, session: Session) -> bool:
         snapshot = self._snapshot_of(session)
-        return snapshot is None or not self.codec.is_same(self.codec.dump(session), snapshot.payload)
+        return snapshot is None or not self._is_same(self.codec.dump(session), snapshot)
 
     def create_session(self, session: Session) -> bool:
         self.save_session(session)
@@ -174,6 +172,9 @@ class SignedCookieSessionStore(SessionStore):
         if expires <= self.clock():
             return None
         return _opened((plain, created, accessed, unpack_expires(expires)))
+
+    def _is_same(self, plain: bytes, snapshot: Snapshot) -> bool:
+        return self.codec.is_same(plain, snapshot.payload)
 
     def _snapshot_of(self, session: Session) -> Snapshot | None:
         snapshot = session._snapshot
