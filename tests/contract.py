@@ -246,6 +246,20 @@ class RecordContract(StoreContract):
         store.save_session(again)
         assert store.load_session(session.id)["n"] == 1
 
+    def test_a_look_leaves_the_expiry_alone_that_another_request_set(self, store: Any, clock: Clock) -> None:
+        session = stored(store, _expires=clock() + 100)
+        clock.advance(50)
+        reader, writer = store.load_session(session.id), store.load_session(session.id)
+        writer["n"] = 1
+        writer._expires = clock() + 5000
+        store.save_session(writer)
+        reader._set_access_time(1)
+        reader._expires = clock() + 100
+        store.save_session(reader)
+        assert not store.refresh_session(reader) and reader._snapshot.expires < clock() + 100 - SOON
+        clock.advance(1000)
+        assert store.load_session(session.id)._expires == pytest.approx(clock() + 4000, abs=SOON)
+
     def test_a_touch_never_creates(self, store: Any, clock: Clock) -> None:
         session = stored(store)
         loaded = store.load_session(session.id)
@@ -254,6 +268,36 @@ class RecordContract(StoreContract):
         loaded._set_access_time(60)
         store.save_session(loaded)  # a request that changed nothing notices nothing
         assert not store.has_session(session.id)
+
+    # -- lost replies ------------------------------------------------------------------------------------------------
+
+    @pytest.mark.parametrize("on_conflict", ["merge", "raise", "last"])
+    def test_a_save_whose_reply_was_lost_knows_itself(
+        self, make_store: Any, monkeypatch: pytest.MonkeyPatch, on_conflict: str
+    ) -> None:
+        store = make_store(on_conflict=on_conflict)
+        session = DictSession(new_id())
+        token = session.create_form_token()
+        store.save_session(session)
+        loaded = store.load_session(session.id)
+        loaded.remove_form_token(token)
+        loaded["n"] = 1
+        replace = store.replace
+        with monkeypatch.context() as once_more:
+            once_more.setattr(store, "replace", lambda *given: replace(*given) and False)  # as its repetition answers
+            store.save_session(loaded)
+        assert dict(store.load_session(session.id)) == {"n": 1}
+        loaded["n"] = 2
+        store.save_session(loaded)
+        assert dict(store.load_session(session.id)) == {"n": 2}
+
+    def test_a_move_whose_reply_was_lost_knows_itself(self, store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        session, new = stored(store, data={"n": 1}), new_id()
+        loaded, insert = store.load_session(session.id), store.insert
+        monkeypatch.setattr(store, "insert", lambda *given: insert(*given) and False)
+        assert store.move_session(loaded, new)
+        assert loaded.id == new and not store.has_session(session.id)
+        assert len(list(store.iter_sessions())) == 1
 
     # -- no lost update ----------------------------------------------------------------------------------------------
 

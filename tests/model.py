@@ -145,8 +145,8 @@ class Model:
 
     def _touch(self, copy: Copy) -> None:
         row = self.rows.get(copy.id)
-        if row is None or row.forward is not None:
-            return
+        if row is None or row.version != copy.row.version:
+            return  # who wrote it meanwhile used it later
         if copy.accessed >= row.accessed:
             row.accessed = copy.accessed
             if copy.expires not in (None, copy.row.expires):

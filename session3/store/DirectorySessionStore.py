@@ -97,14 +97,11 @@ class DirectorySessionStore(RecordStore):
             return True
 
     @unavailable_on(OSError)
-    def touch(self, key: str, accessed: float, expires: float | None) -> bool:
+    def touch(self, key: str, revision: int, accessed: float, expires: float | None) -> bool:
         with self._writing(key) as file:
-            if file is None or file.slot is None:
+            if file is None or file.slot is None or file.slot.revision != revision:
                 return False
-            current = _unpack(file.slot)
-            if current.forward is not None:
-                return False
-            touched = current.touched(accessed, expires)
+            touched = _unpack(file.slot).touched(accessed, expires)
             file.write_note(_NOTE.pack(touched.accessed, pack_expires(touched.expires)))
             return True
 

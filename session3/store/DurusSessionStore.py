@@ -114,11 +114,11 @@ class DurusSessionStore(RecordStore):
         return self._transactions.run(work, creates=False)
 
     @unavailable_on(DurusFailure)
-    def touch(self, key: str, accessed: float, expires: float | None) -> bool:
+    def touch(self, key: str, revision: int, accessed: float, expires: float | None) -> bool:
         def work(root: Any, again: bool) -> bool:
             found = durusrecord.tree(root).get(key)
             record = None if found is None else durusrecord.look(found)
-            if record is None or record.forward is not None:
+            if record is None or record.revision != revision:
                 return False
             now = record.touched(accessed, expires)
             found["touched"].update(revision=now.revision, accessed=now.accessed, expires=now.expires)

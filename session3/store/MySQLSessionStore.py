@@ -87,12 +87,12 @@ class MySQLSessionStore(ServerSQLSessionStore):
         except _Taken:
             return False
 
-    def touch(self, key: str, accessed: float, expires: float | None) -> bool:
+    def touch(self, key: str, revision: int, accessed: float, expires: float | None) -> bool:
         # A row that is as it should be already counts as not found, unless the client was told otherwise.
-        if super().touch(key, accessed, expires):
+        if super().touch(key, revision, accessed, expires):
             return True
         record = self.read(key)
-        return record is not None and record.forward is None
+        return record is not None and record.revision == revision
 
     def _execute(self, connection: Any, sql: str, parameters: Sequence[Any]) -> tuple[list[tuple[Any, ...]], int]:
         # Over the limit the server hangs up without a word, as if it had died.

@@ -53,7 +53,7 @@ class RecordStore(SessionWrites, SessionStore):
         if snapshot is None:
             return self.has_session(session.id or "")
         moved = session._expires if session._expires != snapshot.expires else None
-        if not self.touch(snapshot.key, session._access_time, moved):
+        if not self.touch(snapshot.key, snapshot.revision, session._access_time, moved):
             return False
         snapshot.accessed, snapshot.expires = session._access_time, session._expires
         return True
@@ -140,7 +140,7 @@ class RecordStore(SessionWrites, SessionStore):
 
     def _move(self, session: Session, snapshot: Snapshot, key: str, new_id: str, grace: float | None) -> bool:
         record = self._record(session, key, self.codec.dump(session), first_revision())
-        if not self.insert(key, record):
+        if not self.insert(key, record) and not self._is_there(key, record.revision):
             return False
         try:
             moved = self._end_old(session, snapshot, Found(key, new_id, record), grace)

@@ -33,11 +33,12 @@ class RecordVerbs(ABC):
         """
 
     @abstractmethod
-    def touch(self, key: str, accessed: float, expires: float | None) -> bool:
-        """Move a session's access time forward, and with it its expiry unless None; False if it is gone.
+    def touch(self, key: str, revision: int, accessed: float, expires: float | None) -> bool:
+        """Move the access time of the session with this revision forward, and with it its expiry unless None.
 
-        Where the access time is later already, both stay. Never creates, never changes payload or revision, never
-        writes the payload again, and leaves what a rotation left behind alone.
+        False, and nothing done, if that is gone or was written since: who wrote it used it later, and may have said
+        when it expires. Where the access time is later already, both stay. Never creates, never changes payload or
+        revision, never writes the payload again.
         """
 
     @abstractmethod

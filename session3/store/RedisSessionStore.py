@@ -111,10 +111,11 @@ class RedisSessionStore(RecordStore):
         head = b"" if revision is None else redisrecord.head(revision)
         return bool(self._ask(redisrecord.REMOVE, key, self._server_clock.guess(), head, "")[0])
 
-    def touch(self, key: str, accessed: float, expires: float | None) -> bool:
+    def touch(self, key: str, revision: int, accessed: float, expires: float | None) -> bool:
         guess = self._server_clock.guess()
         moved = "" if expires is None else repr(expires - guess.lead)
-        return bool(self._ask(redisrecord.TOUCH, key, guess, repr(accessed - guess.lead), moved, self._ttl(expires))[0])
+        arguments = redisrecord.head(revision), repr(accessed - guess.lead), moved, self._ttl(expires)
+        return bool(self._ask(redisrecord.TOUCH, key, guess, *arguments)[0])
 
     def scan(self) -> Iterator[tuple[str, Record]]:
         for _, key, _, record in self._values():

@@ -72,7 +72,7 @@ class SQLSessionStore(RecordStore):
         # The expiry first: MySQL works from left to right, on what it has just set.
         expiry = f"expires = CASE WHEN accessed <= {time} THEN coalesce({time}, expires) ELSE expires END"
         access = f"accessed = {self.GREATEST}(accessed, {time})"
-        self._touch = f"UPDATE {table} SET {expiry}, {access} WHERE id = {one} AND forward IS NULL"
+        self._touch = f"UPDATE {table} SET {expiry}, {access} WHERE id = {one} AND revision = {one}"
         self._page = f"SELECT {self.RECORD}, id FROM {table} WHERE id > {one} ORDER BY id LIMIT {_PAGE}"
 
     # -- the verbs ---------------------------------------------------------------------------------------------------
@@ -92,8 +92,8 @@ class SQLSessionStore(RecordStore):
             return self._change(self._delete, (key,)) == 1
         return self._change(self._delete_revision, (key, revision)) == 1
 
-    def touch(self, key: str, accessed: float, expires: float | None) -> bool:
-        return self._change(self._touch, (accessed, expires, accessed, key)) == 1
+    def touch(self, key: str, revision: int, accessed: float, expires: float | None) -> bool:
+        return self._change(self._touch, (accessed, expires, accessed, key, revision)) == 1
 
     def scan(self) -> Iterator[tuple[str, Record]]:
         last = ""

@@ -75,6 +75,7 @@ class ServerTimes(SQLSessionStore):
     def _seconds(self, time: str) -> float:
         """Return a time as the server wrote it, in seconds since any moment."""
 
-    def touch(self, key: str, accessed: float, expires: float | None) -> bool:
+    def touch(self, key: str, revision: int, accessed: float, expires: float | None) -> bool:
         now = self.clock()
-        return super().touch(key, self._age(accessed - now), None if expires is None else self._age(expires - now))
+        expiry = None if expires is None else self._age(expires - now)
+        return super().touch(key, revision, self._age(accessed - now), expiry)

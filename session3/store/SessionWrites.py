@@ -75,7 +75,7 @@ class SessionWrites(SessionRecords):
             if self.replace(snapshot.key, record, snapshot.revision):
                 self._remember(session, snapshot.id, snapshot.key, payload, record)
                 return
-            snapshot = self._catch_up(session, snapshot)
+            snapshot = self._catch_up(session, snapshot, record.revision)
             if snapshot.revision == record.revision:
                 return  # our own write: only the reply to it was lost
             payload = self.codec.dump(session)
@@ -83,10 +83,11 @@ class SessionWrites(SessionRecords):
                 return  # the other request had made the same change
         raise SessionConflict(f"{self!r}: no save of session {ids.short_hash(snapshot.key)} in {PATIENCE:g} seconds")
 
-    def _catch_up(self, session: Session, snapshot: Snapshot) -> Snapshot:
+    def _catch_up(self, session: Session, snapshot: Snapshot, tried: int | None = None) -> Snapshot:
         """Merge into the session what others did since its snapshot, and return the snapshot of what is stored now.
 
-        Raises SessionDeleted if it is gone, SessionConflict if conflicts are to be raised.
+        `tried`: the revision of its own write that may have come through, though the store says no. Raises
+        SessionDeleted if it is gone, SessionConflict if conflicts are to be raised.
         """
         found = self._find(snapshot.key, snapshot.id)
         if found is not None and found.key == snapshot.key:
@@ -95,10 +96,11 @@ class SessionWrites(SessionRecords):
         if theirs is None or theirs._snapshot is None:
             log.info("%r: session %s was deleted while a request worked on it", self, ids.short_hash(snapshot.key))
             raise SessionDeleted(f"{self!r}: session {ids.short_hash(snapshot.key)} was deleted meanwhile")
-        if self.on_conflict == "raise":
+        is_own = theirs._snapshot.revision == tried
+        if self.on_conflict == "raise" and not is_own:
             log.warning("%r: session %s was changed by two requests at once", self, ids.short_hash(snapshot.key))
             raise SessionConflict(f"{self!r}: session {ids.short_hash(snapshot.key)} was changed meanwhile")
-        if self.on_conflict == "merge":
+        if self.on_conflict == "merge" and not is_own:
             base = self.codec.load(snapshot.payload)
             base.id, base._creation_time, base._access_time = session.id, session._creation_time, snapshot.accessed
             self._take_over(session, type(session).merge(base, session, theirs), theirs)

@@ -89,10 +89,10 @@ class ShelveSessionStore(RecordStore):
             return True
 
     @unavailable_on(OSError)
-    def touch(self, key: str, accessed: float, expires: float | None) -> bool:
+    def touch(self, key: str, revision: int, accessed: float, expires: float | None) -> bool:
         with self._changing(key) as shelf:
             current = None if shelf is None else self._read(shelf, key)
-            if shelf is None or current is None or current.forward is not None:
+            if shelf is None or current is None or current.revision != revision:
                 return False
             touched = current.touched(accessed, expires)
             shelf[key.encode() + _TOUCHED] = _pickled((touched.revision, touched.accessed, touched.expires))

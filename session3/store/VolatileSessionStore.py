@@ -65,10 +65,10 @@ class VolatileSessionStore(RecordStore):
             del self._records[key]
             return True
 
-    def touch(self, key: str, accessed: float, expires: float | None) -> bool:
+    def touch(self, key: str, revision: int, accessed: float, expires: float | None) -> bool:
         with self._locked():
             current = self._records.get(key)
-            if current is None or current.forward is not None:
+            if current is None or current.revision != revision:
                 return False
             self._records[key] = current.touched(accessed, expires)
             return True

@@ -153,17 +153,16 @@ end
 return answer(redis.call('DEL', key))
 """)
 
-#: ARGV: accessed, expires or '', milliseconds to live if it gets, or has, this expiry.
+#: ARGV: how the value there has to begin, accessed, expires or '', milliseconds to live if it gets, or has, this.
 TOUCH = _script("""
 local head = redis.pcall('GETRANGE', key, 0, 47)
-if type(head) == 'table' or #head < 48 or head:sub(1, 4) ~= 's3r1' then return refuse() end
-if struct.unpack('>H', head, 47) ~= 0 then return refuse() end
+if type(head) == 'table' or #head < 48 or head:sub(1, #ARGV[2]) ~= ARGV[2] then return refuse() end
 local accessed, expires = struct.unpack('>dd', head, 29)
-if ARGV[2] + shift < accessed then return answer(1) end
-accessed = ARGV[2] + shift
-if ARGV[3] ~= '' then expires = ARGV[3] + shift end
+if ARGV[3] + shift < accessed then return answer(1) end
+accessed = ARGV[3] + shift
+if ARGV[4] ~= '' then expires = ARGV[4] + shift end
 redis.call('SETRANGE', key, 28, struct.pack('>dd', accessed, expires))
-if ARGV[3] ~= '' or expires == math.huge then redis.call('PEXPIRE', key, ARGV[4]) end
+if ARGV[4] ~= '' or expires == math.huge then redis.call('PEXPIRE', key, ARGV[5]) end
 return answer(1)
 """)
 

@@ -308,10 +308,10 @@ def test_a_write_whose_reply_was_lost_is_its_own(server: DurusServer, monkeypatc
     lost[0] = 1
     assert store.remove("another", record.revision)
     lost[0] = 1
-    assert store.touch(session.id, record.accessed + 10, None)
+    assert store.touch(session.id, record.revision + 7, record.accessed + 10, None)
     assert lost == [0]
     assert not store.insert(session.id, record)
-    assert not store.remove("another") and not store.touch("another", 1, None)
+    assert not store.remove("another") and not store.touch("another", 1, 1, None)
     store.close()
 
 
@@ -667,7 +667,7 @@ def test_a_record_that_is_damaged_as_a_whole_is_absent_and_swept(
     with caplog.at_level(logging.WARNING, "session3"):
         for n in range(len(damaged)):
             assert store.load_session(f"damaged-{n}") is None
-            assert not store.touch(f"damaged-{n}", clock(), None) or n == 6
+            assert not store.touch(f"damaged-{n}", one_more["revision"], clock(), None) or n == 6
             assert not store.replace(f"damaged-{n}", store.read(whole.id), 1)  # type: ignore[arg-type]
     assert caplog.text.count("damaged") >= len(damaged) - 1
     assert [id for id, _ in store.iter_sessions()] == [whole.id]

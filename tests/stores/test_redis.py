@@ -447,7 +447,8 @@ def test_redis_never_takes_a_session_before_its_expiry(
     session = stored(here, _expires=clock() + seconds)
     name = here.prefix + session.id
     for moved in (0, 100):
-        assert here.touch(session.id, clock(), clock() + seconds + moved)
+        revision = session._snapshot.revision
+        assert here.touch(session.id, revision, clock(), clock() + seconds + moved)
         # Both by the server's clock: the expiry in the value, and when Redis takes the key.
         expires = struct.unpack_from(">d", client.get(name), 36)[0]
         assert expires * 1000 < client.execute_command("PEXPIRETIME", name) < (expires + 60) * 1000
@@ -457,7 +458,7 @@ def test_a_touch_never_goes_back(here: RedisSessionStore, clock: Clock) -> None:
     session = stored(here)
     before = here.read(session.id)
     assert before is not None
-    assert here.touch(session.id, before.accessed - 10, None)
+    assert here.touch(session.id, before.revision, before.accessed - 10, None)
     assert here.read(session.id) == before
 
 
@@ -470,7 +471,7 @@ def test_a_session_that_is_used_during_the_sweep_stays(
 
     def use_and_order(node: Any, script: Any, key: str, *arguments: Any) -> int:
         if key == session.id:
-            here.touch(key, clock(), None)
+            here.touch(key, here.read(key).revision, clock(), None)  # type: ignore[union-attr]
         return order(node, script, key, *arguments)
 
     monkeypatch.setattr(here, "_order", use_and_order)
@@ -770,8 +771,8 @@ def test_a_replica_never_says_that_a_session_is_not_there(server: RedisServer, p
             lambda: moved.replace(new_id(), record, revision),
             lambda: moved.remove(key, revision),
             lambda: moved.remove(key, revision + 1),
-            lambda: moved.touch(key, clock(), None),
-            lambda: moved.touch(new_id(), clock(), None),
+            lambda: moved.touch(key, revision, clock(), None),
+            lambda: moved.touch(new_id(), 1, clock(), None),
             lambda: moved.setup(overwrite=True),
         ):
             with pytest.raises(StoreUnavailable, match=r"(?i)read.?only"):
