@@ -104,3 +104,19 @@ def test_other_errors_are_no_outage(manager: SessionManager, store: Outage, monk
 def test_no_other_policy_is_known(store: Outage) -> None:
     with pytest.raises(ConfigurationError, match="anonymous"):
         SessionManager(store, on_unavailable="ignore")  # type: ignore[arg-type]
+
+
+def test_a_request_that_reads_needs_no_access_time(
+    store: Outage, clock: Clock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def touch(*given: Any) -> bool:
+        raise StoreUnavailable("out of reach")
+
+    manager = SessionManager(store, DictSession)
+    cookie = logged_in(manager, n=1)
+    clock.advance(1000)
+    monkeypatch.setattr(store, "touch", touch)
+    visit, session = begin(manager, cookie)
+    assert session["n"] == 1
+    assert manager.finish(visit) is None
+    assert "an access time was not written" in caplog.text and cookie not in caplog.text
