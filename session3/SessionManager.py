@@ -47,7 +47,8 @@ class SessionManager(SessionKeeper):
     Time is the store's `clock`.
     """
 
-    #: Seconds between two updates of a session's access time; with an idle timeout at most a twentieth of it.
+    #: Seconds between two updates of a session's access time and expiry, and of the cookie's; with an idle timeout, or an
+    #: expiry of the session's own, at most a twentieth of it: by so much a session may end early.
     ACCESS_TIME_RESOLUTION: float = 60
     #: Seconds for which the old id leads to the session after `cycle_session`, and after `renew_after`.
     CYCLE_GRACE: float = 10
@@ -118,7 +119,8 @@ class SessionManager(SessionKeeper):
             visit.loaded = session
             visit.user_key = session.get_user_key()
             visit.kept_expiry = session._kept_expiry()
-            visit.expires = None if session._ends_with_browser() else session._expires
+            if session._expires is not None and not session._ends_with_browser():
+                visit.expires = session._expires
             visit.tokens = session._tokens()
         else:
             visit.loaded = None
