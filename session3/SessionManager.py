@@ -47,8 +47,8 @@ class SessionManager(SessionKeeper):
     Time is the store's `clock`.
     """
 
-    #: Seconds between two updates of a session's access time and expiry, and of the cookie's; with an idle timeout, or an
-    #: expiry of the session's own, at most a twentieth of it: by so much a session may end early.
+    #: Seconds between two updates of a session's access time, its expiry and its cookie's; with an idle timeout, or an
+    #: expiry of the session's own, at most a twentieth of it. By so much a session may end early.
     ACCESS_TIME_RESOLUTION: float = 60
     #: Seconds for which the old id leads to the session after `cycle_session`, and after `renew_after`.
     CYCLE_GRACE: float = 10
