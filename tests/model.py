@@ -132,7 +132,7 @@ class Model:
     def save(self, copy: Copy) -> None:
         if copy.is_changed:
             self._swap(copy)
-        elif copy.accessed > copy.row.accessed or copy.expires != copy.row.expires:
+        elif copy.accessed > copy.row.accessed:
             self._touch(copy)
 
     def _swap(self, copy: Copy) -> None:

@@ -98,7 +98,7 @@ def test_to_say_the_same_expiry_again_is_to_begin_anew(store: Any, clock: Clock)
     assert "n" not in browser.session
 
 
-@pytest.mark.parametrize(("before", "after"), [(40, 95), (95, 40), (300, 310), (40, None)])
+@pytest.mark.parametrize(("before", "after"), [(40, 95), (95, 40), (300, 310), (300, 290), (40, None)])
 def test_another_expiry_is_told_at_once(store: Any, clock: Clock, before: int, after: int | None) -> None:
     browser = Browser(SessionManager(store, DictSession, idle_timeout=600), clock)
     browser.visit(n=0, expiry=before)

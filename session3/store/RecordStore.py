@@ -39,7 +39,7 @@ class RecordStore(SessionWrites, SessionStore):
             self._overwrite(session, self._key_to_save(session.id), payload)
         elif payload != snapshot.payload and not self._is_same(session, payload, snapshot):
             self._swap(session, snapshot, payload)
-        elif session._access_time > snapshot.accessed or session._expires != snapshot.expires:
+        elif session._access_time > snapshot.accessed:
             self._touch_session(session)
 
     def _touch_session(self, session: Session) -> None:
