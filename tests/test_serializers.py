@@ -39,6 +39,10 @@ class TestSealed:
         assert serializer.loads(serializer.dumps({"cart": ["tea"]})) == {"cart": ["tea"]}
         assert serializer.keeps_classes == inner.keeps_classes
 
+    def test_what_was_dumped_is_loaded_however_large_it_is(self, make: Any) -> None:
+        serializer, numbers = make(JSONSerializer(), SECRET), list(range(100_000))
+        assert serializer.loads(serializer.dumps(numbers)) == numbers
+
     def test_nothing_is_decoded_that_another_key_sealed(self, make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(Bomb, "exploded", [])
         bomb = make(PickleSerializer(), OTHER).dumps(Bomb())

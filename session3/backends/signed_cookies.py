@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 from .. import expiry
 from ..cookies import check_size
 from ..errors import DamagedRecord
+from ..tokens import MAX_TOKEN
 from .base import SessionBase, _as_bytes
 
 log = logging.getLogger("session3")
@@ -45,7 +46,7 @@ class SessionStore(SessionBase):
         """Return the items of the cookie. One that is not as we signed it, or is over, gives none, and `modified`."""
         signer = self._token_signer(_PURPOSE)
         try:
-            payload, signed_at = signer.open(self.session_key or "")
+            payload, signed_at = signer.open(self.session_key or "", MAX_TOKEN)
             items = self._items_of(payload, signed_at)
         except DamagedRecord as error:
             log.info("the cookie of %r was not taken: %s", self, error)

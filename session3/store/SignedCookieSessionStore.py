@@ -161,7 +161,7 @@ class SignedCookieSessionStore(SessionStore):
     def _open(self, id: str) -> _Opened | None:
         """Return what is in a live cookie that we signed, or None."""
         try:
-            payload, _ = self._signer.open(id)
+            payload, _ = self._signer.open(id, MAX_TOKEN)
             created, accessed, expires = _TIMES.unpack_from(payload)
             plain = payload[_TIMES.size :]
             if self.codec.is_sealed:

@@ -584,7 +584,10 @@ class KeyContract:
 class CodingContract:
     """Items as text, signed; for every back end."""
 
-    @pytest.mark.parametrize("items", [{}, {"a": 1}, {"\u00e9": ["\u65e5", None, 1.5, {"b": True}]}, {"a": "x" * 5000}])
+    @pytest.mark.parametrize(
+        "items",
+        [{}, {"a": 1}, {"\u00e9": ["\u65e5", None, 1.5, {"b": True}]}, {"a": "x" * 5000}, {"n": list(range(3000))}],
+    )
     def test_it_comes_back(self, backend: Backend, items: dict[str, Any]) -> None:
         session = backend.session_class()
         encoded = session.encode(items)

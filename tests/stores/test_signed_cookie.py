@@ -15,6 +15,7 @@ from session3.errors import ConfigurationError, CookieTooLarge, SerializationErr
 from session3.serializers import EncryptedSerializer, JSONSerializer, PickleSerializer
 from session3.SessionManager import SessionManager
 from session3.store.SignedCookieSessionStore import SignedCookieSessionStore
+from session3.tokens import MAX_TOKEN
 
 from ..contract import HOSTILE
 from ..sessions import Bomb, Clock
@@ -97,6 +98,14 @@ class TestStore:
     @given(id=st.text(max_size=300))
     def test_no_text_raises(self, id: str) -> None:
         assert SignedCookieSessionStore(KEY).load_session(id) is None
+
+    def test_what_is_longer_than_any_cookie_is_not_looked_at(self, store: SignedCookieSessionStore) -> None:
+        session = store.load_session(saved(store, n=1))
+        session["noise"] = random.Random(1).randbytes(2 * MAX_TOKEN)
+        token = store._signer.sign(store._signer.open(session.id)[0] + store.codec.dump(session))
+        assert store._signer.open(token)
+        store._signer._signer = None  # type: ignore[assignment]
+        assert store.load_session(token) is None and not store.has_session(token)
 
     def test_another_key_or_salt_opens_nothing(self, store: SignedCookieSessionStore, clock: Clock) -> None:
         id = saved(store, n=1)
