@@ -113,7 +113,7 @@ class StoredSession(SessionBase):
         self._keep(session)
 
     def delete(self, session_key: str | None = None) -> None:
-        key = session_key or self.session_key
+        key = self.session_key if session_key is None else session_key
         if key is not None:
             self.store.delete_session(key)
         if key == self.session_key:
