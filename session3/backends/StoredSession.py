@@ -172,7 +172,7 @@ class StoredSession(SessionBase):
 
     def _give(self, session: Session, items: dict[Any, Any]) -> None:
         """Put the items into a session, and say when it expires."""
-        if isinstance(session, DictSession) or items:
+        if isinstance(session, DictSession) or items or "data" in session.__dict__:
             session.data = items  # type: ignore[attr-defined]
         session._clock = self._clock
         session._access_time = max(session._access_time, self._clock())

@@ -21,7 +21,7 @@ from session3.store.SQLiteSessionStore import SQLiteSessionStore
 from session3.store.VolatileSessionStore import VolatileSessionStore
 
 from ..durus_server import DurusServer
-from ..sessions import Clock
+from ..sessions import Clock, Shop
 from ..stores.conftest import ServerClock
 from .conformance import CodingContract, CookieTestContract, ExpiryContract, KeyContract, MappingContract, SaltContract
 from .driven import Backend
@@ -225,6 +225,19 @@ class TestForStore:
             assert made(session.session_key).get("a") is None
         with pytest.raises(NotImplementedError):
             made.clear_expired()
+
+    def test_clear_and_save_of_a_session_that_knows_no_items_leaves_none(self) -> None:
+        store = VolatileSessionStore()
+        store.save_session(Shop("example1"))
+        made = for_store(store)
+        session = made("example1")
+        session["a"] = 1
+        session.save()
+        session = made("example1")
+        session.clear()
+        session.save()
+        assert dict(made("example1")) == dict(session) == {}
+        assert type(store.load_session("example1")) is Shop
 
     def test_classes_over_different_stores_are_apart(self) -> None:
         one, other = for_store(VolatileSessionStore()), for_store(VolatileSessionStore())
