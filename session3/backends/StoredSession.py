@@ -92,9 +92,13 @@ class StoredSession(SessionBase):
             try:
                 self.save(must_create=True)
             except CreateError:
-                continue
-            self.modified = True
-            return
+                self._forget_key()
+            except BaseException:
+                self._forget_key()  # nothing is known to be under it
+                raise
+            else:
+                self.modified = True
+                return
         raise SessionConflict(f"{self.store!r}: {_MAX_KEYS} new keys were all taken")
 
     def save(self, must_create: bool = False) -> None:

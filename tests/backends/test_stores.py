@@ -14,6 +14,7 @@ import pytest
 from session3 import open_store
 from session3.backends import for_store
 from session3.backends.base import VALID_KEY_CHARS, CreateError, SessionBase, UpdateError
+from session3.errors import SerializationError, SessionConflict, StoreUnavailable
 from session3.store.DirectorySessionStore import DirectorySessionStore
 from session3.store.SessionStore import SessionStore
 from session3.store.ShelveSessionStore import ShelveSessionStore
@@ -238,6 +239,46 @@ class TestForStore:
         session.save()
         assert dict(made("example1")) == dict(session) == {}
         assert type(store.load_session("example1")) is Shop
+
+    @pytest.mark.parametrize("again", [True, False], ids=["again", "first"])
+    def test_a_create_that_fails_leaves_no_key(self, again: bool) -> None:
+        class Unreachable(VolatileSessionStore):
+            is_down = False
+
+            def insert(self, key: str, record: Any) -> bool:
+                if self.is_down:
+                    raise StoreUnavailable("down")
+                return super().insert(key, record)
+
+        store = Unreachable()
+        session = for_store(store)()
+        if again:
+            session.create()
+        first = session.session_key
+        session["a"], store.is_down = 1, True
+        with pytest.raises(StoreUnavailable):
+            session.create()
+        assert session.session_key is None
+        store.is_down = False
+        session["a"] = print, lambda: None
+        with pytest.raises(SerializationError):
+            session.save()
+        assert session.session_key is None
+        session["a"] = 2
+        session.save()
+        assert session.session_key not in (None, first)
+        assert dict(for_store(store)(session.session_key)) == {"a": 2}
+
+    def test_a_create_that_finds_no_free_key_leaves_none(self) -> None:
+        session_class = for_store(VolatileSessionStore())
+        taken = session_class()
+        taken.save()
+        session = session_class()
+        session._get_new_session_key = lambda: taken.session_key or ""  # type: ignore[method-assign]
+        session["a"] = 1
+        with pytest.raises(SessionConflict):
+            session.save()
+        assert session.session_key is None
 
     def test_classes_over_different_stores_are_apart(self) -> None:
         one, other = for_store(VolatileSessionStore()), for_store(VolatileSessionStore())
