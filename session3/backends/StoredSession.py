@@ -11,6 +11,7 @@
 """
 
 import asyncio
+import copy
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
@@ -200,6 +201,10 @@ class StoredSession(SessionBase):
         return True
 
     def _keep(self, session: Session) -> None:
+        if session._snapshot is None:
+            # A store that keeps the object itself is left with copies of what the application goes on changing.
+            stored, session = session, copy.copy(session)
+            stored.__dict__.update(private_copy(session).__dict__)
         # Others' changes may have been merged in, and the session may have moved.
         self._stored, self._session_cache, self._session_key = session, _items_of(session), session.id
 

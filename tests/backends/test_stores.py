@@ -4,6 +4,7 @@ import contextlib
 import functools
 import itertools
 import os
+import pickle
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -25,7 +26,7 @@ from ..durus_server import DurusServer
 from ..sessions import Clock, Shop
 from ..stores.conftest import ServerClock
 from .conformance import CodingContract, CookieTestContract, ExpiryContract, KeyContract, MappingContract, SaltContract
-from .driven import Backend
+from .driven import Backend, Driver
 from .own import OurOwnCoding, OurOwnExpiry, OurOwnMapping, OurOwnStored
 from .stored import ClearContract, ExpiringContract, StoredContract
 
@@ -190,6 +191,70 @@ class TestMySQL(OnServer):
         return mysql_table
 
 
+class Objects(SessionStore):
+    """Three methods over the objects themselves."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.sessions: dict[str, Any] = {}
+        self.clock = clock
+
+    def load_session(self, id: str, default: Any = None) -> Any:
+        return self.sessions.get(id, default)
+
+    def save_session(self, session: Any) -> None:
+        self.sessions[session.id] = session
+
+    def delete_session(self, session: Any) -> None:
+        self.sessions.pop(getattr(session, "id", session), None)
+
+
+class Pickles(Objects):
+    """Three methods over pickles."""
+
+    def load_session(self, id: str, default: Any = None) -> Any:
+        return pickle.loads(self.sessions[id]) if id in self.sessions else default
+
+    def save_session(self, session: Any) -> None:
+        self.sessions[session.id] = pickle.dumps(session)
+
+
+class OnThreeMethods(StoredContract, ExpiringContract):
+    async def test_cycle_key_of_what_was_deleted_brings_nothing_back(self, at: Driver) -> None:
+        session = await at.stored(a=1)
+        await session.set("a", 2)
+        key = session.key
+        await at.new(key).flush()
+        with pytest.raises(UpdateError):
+            await session.cycle_key()
+        assert at.backend.store.sessions == {}  # type: ignore[attr-defined]
+
+    async def test_what_is_not_saved_is_not_seen(self, at: Driver) -> None:
+        session, cart = at.new(), [1]
+        await session.set("cart", cart)
+        await session.save()
+        for change in (session.cycle_key, session.save):
+            cart.append(2)
+            await session.set("unsaved", 1)
+            assert "unsaved" not in await at.kept(session.key)
+            assert len((await at.kept(session.key))["cart"]) < len(cart)
+            await change()
+            assert await at.kept(session.key) == {"cart": cart, "unsaved": 1}
+            await session.pop("unsaved")
+            await session.save()
+
+
+class TestObjects(OnThreeMethods):
+    @pytest.fixture
+    def store(self, clock: Clock) -> Any:
+        return Objects(clock)
+
+
+class TestPickles(OnThreeMethods):
+    @pytest.fixture
+    def store(self, clock: Clock) -> Any:
+        return Pickles(clock)
+
+
 class TestForStore:
     def test_it_makes_a_class(self) -> None:
         made = for_store(VolatileSessionStore())
@@ -197,23 +262,7 @@ class TestForStore:
         assert isinstance(made(), SessionBase)
 
     def test_a_store_that_keeps_no_expiry_is_watched(self, clock: Clock) -> None:
-        class Kept(SessionStore):
-            """Three methods over the objects themselves."""
-
-            def __init__(self) -> None:
-                self.sessions: dict[str, Any] = {}
-                self.clock = clock
-
-            def load_session(self, id: str, default: Any = None) -> Any:
-                return self.sessions.get(id, default)
-
-            def save_session(self, session: Any) -> None:
-                self.sessions[session.id] = session
-
-            def delete_session(self, session: Any) -> None:
-                self.sessions.pop(getattr(session, "id", session), None)
-
-        made = for_store(Kept(), cookie_age=100)
+        made = for_store(Objects(clock), cookie_age=100)
         for expiry, seconds in ((-1, 0), (50, 50), (None, 100)):
             session = made()
             session["a"] = 1
