@@ -18,6 +18,9 @@ from .seals import EncryptionSeal, Seal, SignatureSeal
 from .secretkeys import Secret
 from .tokens import TokenSigner
 
+#: What a decoder raises where the machine is short of something, though the bytes are as they were written.
+MACHINE_ERRORS = (MemoryError, OSError, RecursionError)
+
 
 class Serializer(Protocol):
     """What a record store needs of a serializer."""

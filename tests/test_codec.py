@@ -1,22 +1,30 @@
 """From sessions to payloads and back."""
 
 import pickle
+import resource
+import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from session3.backends import signed_cookies
+from session3.ClassReferences import ClassReferences
 from session3.codec import SessionCodec, UnknownClass
 from session3.DictSession import DictSession
 from session3.errors import DamagedRecord, SerializationError
 from session3.seals import SignatureSeal
-from session3.serializers import PickleSerializer
+from session3.serializers import JSONSerializer, PickleSerializer
 from session3.Session import Session
+from session3.store.SignedCookieSessionStore import SignedCookieSessionStore
 
+from .processes import is_true_in_a_fork
 from .sessions import Bomb, Shop
 
 codec = SessionCodec(PickleSerializer(), Session, None)
@@ -252,6 +260,113 @@ def test_a_class_that_is_gone_is_unknown_and_not_damage() -> None:
     for gone in (payload.replace(b"Shop", b"Gone"), payload.replace(b"tests.sessions", b"tests.xessions")):
         with pytest.raises(UnknownClass, match=r"Gone|xessions"):
             codec.load(gone)
+
+
+# -- what is no damage -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("serializer", [PickleSerializer(), JSONSerializer()], ids=["pickle", "JSON"])
+def test_a_program_that_is_deep_in_calls_sees_no_damage(serializer: Any) -> None:
+    own = SessionCodec(serializer, DictSession, None)
+    session, nested = DictSession("example1"), ()
+    for _ in range(40):
+        nested = ({1: nested},)  # type: ignore[assignment]
+    session["nested"] = nested
+    payload, outcomes = own.dump(session), set()
+
+    def load_below(calls: int) -> None:
+        if calls:
+            load_below(calls - 1)
+        else:
+            own.load(payload)
+
+    for calls in range(sys.getrecursionlimit()):
+        try:
+            load_below(calls)
+            outcomes.add("loaded")
+        except RecursionError:
+            outcomes.add("too deep")
+    assert outcomes == {"loaded", "too deep"}
+
+
+def test_what_is_nested_deeper_than_we_write_is_damaged() -> None:
+    own = SessionCodec(JSONSerializer(), DictSession, None)
+    for garbage in (b"[" * 100_000, b'{"data":' * 100_000, b'{"!tuple":[' * 100_000):
+        with pytest.raises(DamagedRecord, match="nested too deep"):
+            own.load(garbage)
+
+
+@pytest.mark.parametrize("is_authentic", [True, False])
+def test_where_memory_is_short_that_is_no_damage(is_authentic: bool) -> None:
+    own = SessionCodec(PickleSerializer(), DictSession, None, is_authentic)
+    session = DictSession("example1")
+    session["many"] = [[] for _ in range(1_000_000)]
+    payload = own.dump(session)
+    del session
+
+    def is_told_from_damage() -> bool:
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        limit = pages * resource.getpagesize() + 2**24
+        resource.setrlimit(resource.RLIMIT_AS, (limit, resource.RLIM_INFINITY))
+        try:
+            own.load(payload)
+        except MemoryError:
+            resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+            return isinstance(own.load(payload), DictSession)
+        return False
+
+    assert is_true_in_a_fork(is_told_from_damage)
+
+
+def test_garbage_that_asks_for_memory_is_damaged() -> None:
+    head = ClassReferences(PickleSerializer()).head(Shop)
+    for length in (2**50, 2**62):
+        garbage = b"\x80\x05\x96" + length.to_bytes(8, "little") + b"."  # a bytearray
+        for payload in (garbage, head + garbage):
+            with pytest.raises(DamagedRecord):
+                codec.load(payload)
+
+
+@pytest.fixture
+def interrupted() -> Iterator[Any]:
+    """A serializer whose loads are interrupted by a signal."""
+
+    def handle(number: int, frame: Any) -> None:
+        raise TimeoutError("the request takes too long")
+
+    class Interrupted(JSONSerializer):
+        def loads(self, data: bytes) -> Any:
+            signal.raise_signal(signal.SIGALRM)
+            return super().loads(data)
+
+    before = signal.signal(signal.SIGALRM, handle)
+    yield Interrupted()
+    signal.signal(signal.SIGALRM, before)
+
+
+def test_what_a_signal_raises_is_no_damage_where_it_is_sure_who_wrote(interrupted: Any) -> None:
+    for seal, is_authentic in ((SignatureSeal("a key of at least sixteen characters"), False), (None, True)):
+        own = SessionCodec(interrupted, DictSession, seal, is_authentic)
+        with pytest.raises(TimeoutError):
+            own.load(own.dump(DictSession("example1")))
+    unsealed = SessionCodec(interrupted, DictSession, None)
+    with pytest.raises(DamagedRecord):
+        unsealed.load(unsealed.dump(DictSession("example1")))
+
+
+def test_a_signal_ends_no_session_in_a_cookie(interrupted: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SESSION3_SECRET_KEY", "a key of at least sixteen characters")
+    store, session = SignedCookieSessionStore(serializer=interrupted), DictSession(None)
+    store.save_session(session)
+    with pytest.raises(TimeoutError):
+        store.load_session(session.id or "")
+    monkeypatch.setattr(signed_cookies.SessionStore, "serializer", interrupted)
+    own = signed_cookies.SessionStore()
+    own.save()
+    with pytest.raises(TimeoutError):
+        signed_cookies.SessionStore(own.session_key).get("a")
+    with pytest.raises(TimeoutError):
+        own.decode(own.encode({}))
 
 
 # -- other serializers, and seals ------------------------------------------------------------------------------------

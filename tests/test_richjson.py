@@ -187,6 +187,7 @@ def test_as_deep_as_it_is_written_it_is_read() -> None:
         b'{"!set":[[]]}', b'{"!set":"abc"}', b'{"!bytes":"=="}', b'{"!bytes":"a b"}', b'{"!bytes":1}',
         b'{"!datetime":"x"}', b'{"!datetime":["2026-01-01T00:00:00",7,null]}', b'{"!datetime":[1,2]}',
         b'{"!datetime":["2026-01-01T00:00:00",0,"No/Where"]}', b'{"!datetime":["2026-01-01T00:00:00",0,"../etc"]}',
+        b'{"!datetime":["2026-01-01T00:00:00",0,"Europe"]}',
         b'{"!datetime":["2026-01-01T00:00:00",0,[99,0,0]]}', b'{"!decimal":"x"}', b'{"!decimal":1.5}',
         b'{"!uuid":"zz"}', b'{"!uuid":1}', b'{"!timedelta":[1e99,0,0]}', b'{"!timedelta":["x"]}', b'{"!dict":[1]}',
         b'{"!dict":[[[],1]]}', b'{"!date":5}', b'{"!time":{}}', b"[" * 100_000, b'{"!tuple":' * 100_000,

@@ -13,7 +13,7 @@ from typing import Any
 from .. import ids, secretkeys
 from ..errors import SessionError
 from ..secretkeys import Secret
-from ..serializers import JSONSerializer
+from ..serializers import MACHINE_ERRORS, JSONSerializer
 from ..tokens import TokenSigner
 from .AsyncTwins import AsyncTwins
 
@@ -125,6 +125,8 @@ class SessionBase(AsyncTwins):
         signer = self._token_signer()
         try:
             items = self._serializer().loads(signer.open(session_data)[0])
+        except MACHINE_ERRORS:
+            raise  # what was signed is as it was written
         except Exception as error:  # whatever a decoder raises
             log.warning("session data was not taken: %s", error)
             return {}

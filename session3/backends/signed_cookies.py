@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 from .. import expiry
 from ..cookies import check_size
 from ..errors import DamagedRecord
+from ..serializers import MACHINE_ERRORS
 from ..tokens import MAX_TOKEN
 from .base import SessionBase, _as_bytes
 
@@ -57,6 +58,8 @@ class SessionStore(SessionBase):
     def _items_of(self, payload: bytes, signed_at: int) -> dict[Any, Any]:
         try:
             items = self._serializer().loads(payload)
+        except MACHINE_ERRORS:
+            raise  # what was signed is as it was written
         except Exception as error:  # whatever a decoder raises
             raise DamagedRecord(f"its data can't be decoded: {error}") from error
         if not isinstance(items, dict):

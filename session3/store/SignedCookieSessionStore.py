@@ -80,7 +80,7 @@ class SignedCookieSessionStore(SessionStore):
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.clock = clock
-        self.codec = SessionCodec(serializer or JSONSerializer(), session_class, None)
+        self.codec = SessionCodec(serializer or JSONSerializer(), session_class, None, is_authentic=True)
         self._signer = TokenSigner(secretkeys.find(secret_key, "a cookie store"), salt=salt, clock=clock)
         self._attributes_size = attributes_size
 
