@@ -138,6 +138,8 @@ class SessionBase(AsyncTwins):
     def _token_signer(self, purpose: str = "") -> TokenSigner:
         """Return the signer of this class for a purpose, made once: deriving the key is half of its cost."""
         cls, secret, salt = type(self), secretkeys.find(self.secret_key, type(self).__name__), self.key_salt + purpose
+        if not isinstance(secret, (str, bytes)):
+            secret = tuple(secret)  # a list may be changed in place
         made = cls.__dict__.get("_signers", {})
         if made.get(salt, (None,))[0] != secret:
             cls._signers = made = {**made, salt: (secret, TokenSigner(secret, salt=salt, clock=lambda: cls.clock()))}
