@@ -30,15 +30,15 @@ _SCALARS = frozenset({str, int, float, bool, type(None)})
 
 
 class _Refused(Exception):
-    """Raised without saying where: that is looked for afterwards, so that what works need not keep track."""
+    """Says why, and not where: that is looked for afterwards, so that what works need not keep track."""
 
 
 def dumps(value: Any) -> bytes:
     """Return JSON. Raises NotSerializable, with the path, for what would not come back as it went in."""
     try:
-        return plainjson.dumps(value) if _is_plain(value) else plainjson.to_bytes(_plain(value, 0))
-    except (_Refused, ValueError):  # an int of more digits than Python prints
-        raise _explain(value) from None
+        return plainjson.dumps(value) if _is_plain(value) else _written(value, 0)
+    except (_Refused, ValueError) as error:  # ValueError: an int of more digits than Python prints
+        raise _explain(value, error) from None
 
 
 def loads(data: bytes) -> Any:
@@ -95,13 +95,23 @@ def _is_plain(value: Any) -> bool:
     return True
 
 
+def _written(value: Any, depth: int) -> bytes:
+    data = plainjson.to_bytes(_plain(value, depth))
+    # Several nan may be keys of one dict, or in one set, but are read as one.
+    if b"NaN" in data and plainjson.to_bytes(_plain(loads(data), depth)) != data:
+        raise _Refused("some of its keys or items would come back as one")
+    return data
+
+
 def _plain(value: Any, depth: int) -> Any:
     kind = type(value)  # a subclass would come back as its base
     if kind in _SCALARS:
         return value
     writer = _WRITERS.get(kind)
-    if writer is None or depth > MAX_DEPTH:
-        raise _Refused
+    if writer is None:
+        raise _Refused(_nothing_for(value))
+    if depth > MAX_DEPTH:
+        raise _Refused("it contains itself, or is nested too deep")
     return writer(value, depth + 1)
 
 
@@ -184,22 +194,19 @@ _READERS: dict[str, Callable[[Any], Any]] = {
 # -- saying where ----------------------------------------------------------------------------------------------------
 
 
-def _explain(value: Any) -> NotSerializable:
-    path, culprit = _find_culprit(value, "", 0)
-    if type(culprit) in (list, dict, tuple):
-        return NotSerializable(path, "it contains itself, or is nested too deep")
-    return NotSerializable(path, f"a {type(culprit).__qualname__} is nothing that this JSON can hold")
+def _nothing_for(value: Any) -> str:
+    return f"a {type(value).__qualname__} is nothing that this JSON can hold"
 
 
-def _find_culprit(value: Any, path: str, depth: int) -> tuple[str, Any]:
-    """Return where the innermost part is that can't be written, and that part."""
+def _explain(value: Any, error: Exception, path: str = "", depth: int = 0) -> NotSerializable:
+    """Return an error that says where the innermost part is that can't be written, and why."""
     if depth <= MAX_DEPTH:
         for step, part in _parts(value):
             try:
-                plainjson.to_text(_plain(part, depth + 1))
-            except (_Refused, ValueError):
-                return _find_culprit(part, path + step, depth + 1)
-    return path, value
+                _written(part, depth + 1)
+            except (_Refused, ValueError) as inner:
+                return _explain(part, inner, path + step, depth + 1)
+    return NotSerializable(path, str(error) if isinstance(error, _Refused) else _nothing_for(value))
 
 
 def _parts(value: Any) -> Iterable[tuple[str, Any]]:
