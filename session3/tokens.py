@@ -34,7 +34,10 @@ class TokenSigner:
         self, secrets: Secret | Sequence[Secret], *, salt: str, clock: Callable[[], float] = time.time
     ) -> None:
         self._clock = clock
-        self._signer = HMACSigner(derive(secrets, f"token {salt}"))
+        keys = derive(secrets, f"token {salt}")
+        self._signer = HMACSigner(keys)
+        #: Whether a token may be outdated at all.
+        self.has_older_keys = len(keys) > 1
 
     def sign(self, payload: bytes) -> str:
         """Return a token: letters, digits, '-', '_' and '.'; compressed where that is shorter."""
@@ -63,3 +66,8 @@ class TokenSigner:
         if signed_at > self._clock() + MAX_SKEW:
             raise DamagedRecord("it was signed in the future")
         return payload[_TIME:], signed_at
+
+    def is_outdated(self, token: str) -> bool:
+        """Tell whether another key than the first signed a token that was opened."""
+        body, _, signature = token.encode("ascii").rpartition(b".")
+        return not self._signer.is_newest(body, signature)
