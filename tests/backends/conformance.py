@@ -573,12 +573,12 @@ class KeyContract:
     def test_the_characters_of_keys(self, backend: Backend) -> None:
         assert backend.valid_key_chars == "abcdefghijklmnopqrstuvwxyz0123456789"
 
-    def test_a_key_at_the_first_call(self, backend: Backend) -> None:
-        session = backend.session_class()
-        key = session._get_or_create_session_key()
+    async def test_a_key_at_the_first_call(self, at: Driver) -> None:
+        session = at.new()
+        key = await session._get_or_create_session_key()
         assert len(key) == 32
-        assert session._get_or_create_session_key() == session.session_key == key
-        assert session.accessed is session.modified is False
+        assert await session._get_or_create_session_key() == session.key == key
+        assert session.flags == UNTOUCHED
 
 
 class CodingContract:
