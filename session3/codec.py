@@ -4,7 +4,7 @@ import re
 import warnings
 from typing import Any
 
-from .ClassReferences import MARK, ClassReferences, check
+from .ClassReferences import MARK, ClassReferences
 from .errors import ConfigurationError, DamagedRecord, NotSerializable, SerializationError
 from .seals import Seal
 from .serializers import MACHINE_ERRORS, SealedSerializer, Serializer
@@ -107,14 +107,10 @@ class SessionCodec:
         return payload == self.dump(self.load(before))
 
     def _load_old(self, payload: bytes) -> Session:
-        """Revive what session3 3.4.1 stored, a bare session, or what we did at first, a pair of class and state."""
-        value = self.serializer.loads(payload)
-        if isinstance(value, Session):
-            return value
-        found, state = value
-        session_class = check(found)
-        session = session_class.__new__(session_class)
-        session.__setstate__(state)
+        """Revive what session3 3.4.1 stored: a bare session."""
+        session = self.serializer.loads(payload)
+        if not isinstance(session, Session):
+            raise TypeError("not a session")
         return session
 
     @staticmethod
