@@ -1,13 +1,11 @@
 """From sessions to payloads and back."""
 
 import pickle
-import resource
 import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,7 +22,6 @@ from session3.serializers import JSONSerializer, PickleSerializer
 from session3.Session import Session
 from session3.store.SignedCookieSessionStore import SignedCookieSessionStore
 
-from .processes import is_true_in_a_fork
 from .sessions import Bomb, Shop
 
 codec = SessionCodec(PickleSerializer(), Session, None)
@@ -297,24 +294,21 @@ def test_what_is_nested_deeper_than_we_write_is_damaged() -> None:
 
 @pytest.mark.parametrize("is_authentic", [True, False])
 def test_where_memory_is_short_that_is_no_damage(is_authentic: bool) -> None:
-    own = SessionCodec(PickleSerializer(), DictSession, None, is_authentic)
     session = DictSession("example1")
     session["many"] = [[] for _ in range(1_000_000)]
-    payload = own.dump(session)
-    del session
-
-    def is_told_from_damage() -> bool:
-        pages = int(Path("/proc/self/statm").read_text().split()[0])
-        limit = pages * resource.getpagesize() + 2**24
-        resource.setrlimit(resource.RLIMIT_AS, (limit, resource.RLIM_INFINITY))
-        try:
-            own.load(payload)
-        except MemoryError:
-            resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-            return isinstance(own.load(payload), DictSession)
-        return False
-
-    assert is_true_in_a_fork(is_told_from_damage)
+    code = (
+        f"import resource, sys; sys.path[:0] = {sys.path!r}\n"
+        "from session3.codec import SessionCodec; from session3.serializers import PickleSerializer\n"
+        f"own = SessionCodec(PickleSerializer(), None, None, {is_authentic})\n"
+        "payload, pages = sys.stdin.buffer.read(), int(open('/proc/self/statm').read().split()[0])\n"
+        "limit, none = pages * resource.getpagesize() + 2**24, resource.RLIM_INFINITY\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (limit, none))\n"
+        "try:\n    own.load(payload)\n"
+        "except MemoryError:\n    resource.setrlimit(resource.RLIMIT_AS, (none, none))\n"
+        "    print(len(own.load(payload)['many']))"
+    )
+    run = subprocess.run([sys.executable, "-c", code], input=codec.dump(session), capture_output=True, check=True)
+    assert run.stdout == b"1000000\n"
 
 
 def test_garbage_that_asks_for_memory_is_damaged() -> None:
