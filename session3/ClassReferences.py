@@ -42,11 +42,11 @@ class ClassReferences:
         head = payload[:end]
         session_class = self._classes.get(head)
         if session_class is None or not _is_current(session_class):
-            session_class = self._classes[head] = check(self._serializer.loads(head[_START:]))
+            session_class = self._classes[head] = _checked(self._serializer.loads(head[_START:]))
         return session_class, payload[end:]
 
 
-def check(found: object) -> type[Session]:
+def _checked(found: object) -> type[Session]:
     if not (isinstance(found, type) and issubclass(found, Session)):
         raise TypeError("not a session")
     return found

@@ -4,11 +4,13 @@ import re
 import warnings
 from typing import Any
 
-from .ClassReferences import MARK, ClassReferences, check
+from .ClassReferences import MARK, ClassReferences
 from .errors import ConfigurationError, DamagedRecord, NotSerializable, SerializationError
 from .seals import Seal
-from .serializers import SealedSerializer, Serializer
+from .serializers import MACHINE_ERRORS, SealedSerializer, Serializer
 from .Session import Session
+
+_ROOM = 100  # bytes of memory that loading takes for a byte of payload, if most of them make an empty container
 
 
 class UnknownClass(Exception):
@@ -20,9 +22,13 @@ class SessionCodec:
 
     A plain payload is the serialized state, behind a reference to the class. Where the serializer keeps no classes it
     is the state alone, and the session is revived as `session_class`.
+
+    `is_authentic`: whatever it is given to load was written by one like it, without a seal of its own.
     """
 
-    def __init__(self, serializer: Serializer, session_class: type[Session], seal: Seal | None) -> None:
+    def __init__(
+        self, serializer: Serializer, session_class: type[Session], seal: Seal | None, is_authentic: bool = False
+    ) -> None:
         if isinstance(serializer, SealedSerializer):
             if seal is not None:
                 raise ConfigurationError("the serializer seals already: give no secret_key or encryption_key beside it")
@@ -34,6 +40,7 @@ class SessionCodec:
         self._is_deterministic = getattr(serializer, "is_deterministic", False)
         self._seal = seal
         self.is_sealed = seal is not None
+        self._is_authentic = is_authentic or self.is_sealed
         self._warned: set[type] = set()
 
     def revives(self, session_class: type[Session]) -> bool:
@@ -55,7 +62,11 @@ class SessionCodec:
             raise SerializationError(self._explain(session, state, error)) from error
 
     def load(self, payload: bytes) -> Session:
-        """Revive a session, without what its record knows (id, times). Raises DamagedRecord or UnknownClass."""
+        """Revive a session, without what its record knows (id, times). Raises DamagedRecord or UnknownClass.
+
+        MemoryError, RecursionError, and OSError where payloads are sealed: the machine, or the program at this moment,
+        is short of something. That is no damage, and logs nobody out.
+        """
         try:
             if not isinstance(payload, bytes):
                 payload = memoryview(payload).tobytes()  # as some drivers give it
@@ -71,7 +82,16 @@ class SessionCodec:
         except (ImportError, AttributeError) as error:
             raise UnknownClass(str(error)) from error
         except Exception as error:  # garbage can make a decoder raise anything
+            if isinstance(error, MACHINE_ERRORS) and self._is_machines(error, payload):
+                raise
             raise DamagedRecord(f"can't be decoded ({type(error).__name__}: {error})") from error
+
+    def _is_machines(self, error: Exception, payload: bytes) -> bool:
+        """Tell whether one of the MACHINE_ERRORS says nothing about a payload. Raises MemoryError for one itself."""
+        if isinstance(error, MemoryError) and not self._is_authentic:
+            bytearray(_ROOM * len(payload))  # if there is room, it was garbage, which may ask for any length
+            return False
+        return self._is_authentic or isinstance(error, RecursionError)
 
     def is_same(self, payload: bytes, before: bytes) -> bool:
         """Tell whether two payloads hold the same state, though their bytes may differ.
@@ -87,14 +107,10 @@ class SessionCodec:
         return payload == self.dump(self.load(before))
 
     def _load_old(self, payload: bytes) -> Session:
-        """Revive what session3 3.4.1 stored, a bare session, or what we did at first, a pair of class and state."""
-        value = self.serializer.loads(payload)
-        if isinstance(value, Session):
-            return value
-        found, state = value
-        session_class = check(found)
-        session = session_class.__new__(session_class)
-        session.__setstate__(state)
+        """Revive what session3 3.4.1 stored: a bare session."""
+        session = self.serializer.loads(payload)
+        if not isinstance(session, Session):
+            raise TypeError("not a session")
         return session
 
     @staticmethod

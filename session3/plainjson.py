@@ -11,6 +11,7 @@ b'{"cart":[1,2.5,null]}'
 """
 
 import json
+import re
 from typing import Any
 
 try:
@@ -22,6 +23,7 @@ except ImportError:
 
 to_text = json.JSONEncoder(ensure_ascii=False, check_circular=False, separators=(",", ":")).encode
 _of_text = json.JSONDecoder().decode
+_TEXTS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 
 
 def dumps(value: Any) -> bytes:
@@ -51,3 +53,19 @@ def loads(data: bytes) -> Any:
         except (msgspec.DecodeError, UnicodeDecodeError):
             pass  # half of a surrogate pair, or nan and the infinities; or it is no JSON
     return _of_text(data.decode("utf-8", "surrogatepass"))
+
+
+def depth(data: bytes) -> int:
+    """Return how deep lists and dicts are nested in some JSON, or in what only starts like one.
+
+    >>> depth(b'[{"a": "[[["}, []'), depth(b"[" * 1000)
+    (2, 1000)
+    """
+    level = deepest = 0
+    for byte in _TEXTS.sub(b"", data):
+        if byte in b"[{":
+            level += 1
+            deepest = max(deepest, level)
+        elif byte in b"]}":
+            level -= 1
+    return deepest

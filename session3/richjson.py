@@ -13,42 +13,51 @@ True
 import base64
 import json
 from collections.abc import Callable, Iterable
-from datetime import date, datetime, time, timedelta, timezone, tzinfo
+from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 from . import plainjson
 from .errors import NotSerializable
+from .jsonmoments import a_list, moment_reader, read_timedelta, write_moment, write_timedelta
 
 #: Levels of nesting; what contains itself has more.
 MAX_DEPTH = 100
+_MAX_JSON_DEPTH = 4 * MAX_DEPTH  # the JSON of a level has up to three: {"!dict": [[key, value]]}
 
 _SCALARS = frozenset({str, int, float, bool, type(None)})
 
 
 class _Refused(Exception):
-    """Raised without saying where: that is looked for afterwards, so that what works need not keep track."""
+    """Says why, and not where: that is looked for afterwards, so that what works need not keep track."""
 
 
 def dumps(value: Any) -> bytes:
     """Return JSON. Raises NotSerializable, with the path, for what would not come back as it went in."""
     try:
-        return plainjson.dumps(value) if _is_plain(value) else plainjson.to_bytes(_plain(value, 0))
-    except (_Refused, ValueError):  # an int of more digits than Python prints
-        raise _explain(value) from None
+        return plainjson.dumps(value) if _is_plain(value) else _written(value, 0)
+    except (_Refused, ValueError) as error:  # ValueError: an int of more digits than Python prints
+        raise _explain(value, error) from None
 
 
 def loads(data: bytes) -> Any:
-    """Return the value again. Raises ValueError for anything that is not as `dumps` wrote it."""
+    """Return the value again. Raises ValueError for anything that is not as `dumps` wrote it.
+
+    RecursionError: there was no room on the stack for what may be as it was written.
+    """
     try:
         # A byte alone is found in a sixth of the time of two.
         if (b"!" in data and b'"!' in data) or (b"\\" in data and b"\\u" in data):
             return _decode(data.decode("utf-8", "surrogatepass"))
         return plainjson.loads(data)  # without tags, however they may be spelled
-    except (ArithmeticError, AttributeError, LookupError, OSError, RecursionError, TypeError) as error:
+    except (ArithmeticError, AttributeError, LookupError, TypeError) as error:
         raise ValueError(f"not the JSON of a session: {error}") from error
+    except RecursionError:
+        # What we wrote is never so deep by itself: then it is the program that is deep in calls at this moment.
+        if plainjson.depth(data) <= _MAX_JSON_DEPTH:
+            raise
+        raise ValueError("not the JSON of a session: it is nested too deep") from None
 
 
 # -- writing ---------------------------------------------------------------------------------------------------------
@@ -86,13 +95,23 @@ def _is_plain(value: Any) -> bool:
     return True
 
 
+def _written(value: Any, depth: int) -> bytes:
+    data = plainjson.to_bytes(_plain(value, depth))
+    # Several nan may be keys of one dict, or in one set, but are read as one.
+    if b"NaN" in data and plainjson.to_bytes(_plain(loads(data), depth)) != data:
+        raise _Refused("some of its keys or items would come back as one")
+    return data
+
+
 def _plain(value: Any, depth: int) -> Any:
     kind = type(value)  # a subclass would come back as its base
     if kind in _SCALARS:
         return value
     writer = _WRITERS.get(kind)
-    if writer is None or depth > MAX_DEPTH:
-        raise _Refused
+    if writer is None:
+        raise _Refused(_nothing_for(value))
+    if depth > MAX_DEPTH:
+        raise _Refused("it contains itself, or is nested too deep")
     return writer(value, depth + 1)
 
 
@@ -111,28 +130,6 @@ def _plain_set(values: Iterable[Any], depth: int) -> list[Any]:
     return sorted(_plain_list(values, depth), key=plainjson.to_text)  # equal sets are equal bytes
 
 
-def _plain_moment(moment: datetime | time, depth: int) -> Any:
-    text = moment.replace(tzinfo=None, fold=0).isoformat()
-    if moment.tzinfo is None and not moment.fold:
-        return text
-    return [text, moment.fold, _plain_zone(moment.tzinfo)]
-
-
-def _plain_zone(zone: tzinfo | None) -> Any:
-    if zone is None:
-        return None
-    if type(zone) is ZoneInfo and zone.key is not None:
-        return zone.key
-    if type(zone) is timezone:
-        offset, *name = zone.__getinitargs__()  # type: ignore[attr-defined]
-        return [*_plain_timedelta(offset, 0), *name]
-    raise _Refused
-
-
-def _plain_timedelta(span: timedelta, depth: int) -> list[int]:
-    return [span.days, span.seconds, span.microseconds]
-
-
 def _tagged(tag: str, write: Callable[[Any, int], Any]) -> Callable[[Any, int], Any]:
     return lambda value, depth: {tag: write(value, depth)}
 
@@ -144,10 +141,10 @@ _WRITERS: dict[type, Callable[[Any, int], Any]] = {
     set: _tagged("!set", _plain_set),
     frozenset: _tagged("!frozenset", _plain_set),
     bytes: _tagged("!bytes", lambda value, depth: base64.b64encode(value).decode("ascii")),
-    datetime: _tagged("!datetime", _plain_moment),
+    datetime: _tagged("!datetime", lambda value, depth: write_moment(value)),
     date: _tagged("!date", lambda value, depth: value.isoformat()),
-    time: _tagged("!time", _plain_moment),
-    timedelta: _tagged("!timedelta", _plain_timedelta),
+    time: _tagged("!time", lambda value, depth: write_moment(value)),
+    timedelta: _tagged("!timedelta", lambda value, depth: write_timedelta(value)),
     Decimal: _tagged("!decimal", lambda value, depth: str(value)),
     UUID: _tagged("!uuid", lambda value, depth: value.hex),
 }
@@ -166,12 +163,6 @@ def _revive(found: dict[str, Any]) -> Any:
 _decode = json.JSONDecoder(object_hook=_revive).decode
 
 
-def _a_list(content: Any) -> list[Any]:
-    if type(content) is not list:
-        raise ValueError("a list was expected")
-    return content
-
-
 def _a_text(content: Any) -> str:
     if type(content) is not str:
         raise ValueError("a text was expected")
@@ -185,33 +176,16 @@ def _read_bytes(text: str) -> bytes:
     return data
 
 
-def _read_moment(kind: Any) -> Callable[[Any], Any]:
-    def read(content: Any) -> Any:
-        if type(content) is str:
-            return kind.fromisoformat(content)
-        text, fold, zone = _a_list(content)
-        return kind.fromisoformat(text).replace(tzinfo=_read_zone(zone), fold=fold)
-
-    return read
-
-
-def _read_zone(zone: Any) -> tzinfo | None:
-    if zone is None or type(zone) is str:
-        return zone if zone is None else ZoneInfo(zone)
-    days, seconds, microseconds, *name = _a_list(zone)
-    return timezone(timedelta(days, seconds, microseconds), *name)
-
-
 _READERS: dict[str, Callable[[Any], Any]] = {
-    "!dict": lambda content: dict(_a_list(content)),
-    "!tuple": lambda content: tuple(_a_list(content)),
-    "!set": lambda content: set(_a_list(content)),
-    "!frozenset": lambda content: frozenset(_a_list(content)),
+    "!dict": lambda content: dict(a_list(content)),
+    "!tuple": lambda content: tuple(a_list(content)),
+    "!set": lambda content: set(a_list(content)),
+    "!frozenset": lambda content: frozenset(a_list(content)),
     "!bytes": lambda content: _read_bytes(_a_text(content)),
-    "!datetime": _read_moment(datetime),
+    "!datetime": moment_reader(datetime),
     "!date": lambda content: date.fromisoformat(content),
-    "!time": _read_moment(time),
-    "!timedelta": lambda content: timedelta(*_a_list(content)),
+    "!time": moment_reader(time),
+    "!timedelta": read_timedelta,
     "!decimal": lambda content: Decimal(_a_text(content)),
     "!uuid": lambda content: UUID(hex=_a_text(content)),
 }
@@ -220,22 +194,19 @@ _READERS: dict[str, Callable[[Any], Any]] = {
 # -- saying where ----------------------------------------------------------------------------------------------------
 
 
-def _explain(value: Any) -> NotSerializable:
-    path, culprit = _find_culprit(value, "", 0)
-    if type(culprit) in (list, dict, tuple):
-        return NotSerializable(path, "it contains itself, or is nested too deep")
-    return NotSerializable(path, f"a {type(culprit).__qualname__} is nothing that this JSON can hold")
+def _nothing_for(value: Any) -> str:
+    return f"a {type(value).__qualname__} is nothing that this JSON can hold"
 
 
-def _find_culprit(value: Any, path: str, depth: int) -> tuple[str, Any]:
-    """Return where the innermost part is that can't be written, and that part."""
+def _explain(value: Any, error: Exception, path: str = "", depth: int = 0) -> NotSerializable:
+    """Return an error that says where the innermost part is that can't be written, and why."""
     if depth <= MAX_DEPTH:
         for step, part in _parts(value):
             try:
-                plainjson.to_text(_plain(part, depth + 1))
-            except (_Refused, ValueError):
-                return _find_culprit(part, path + step, depth + 1)
-    return path, value
+                _written(part, depth + 1)
+            except (_Refused, ValueError) as inner:
+                return _explain(part, inner, path + step, depth + 1)
+    return NotSerializable(path, str(error) if isinstance(error, _Refused) else _nothing_for(value))
 
 
 def _parts(value: Any) -> Iterable[tuple[str, Any]]:

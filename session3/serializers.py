@@ -13,10 +13,13 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from .errors import ConfigurationError
+from .errors import ConfigurationError, DamagedRecord
 from .seals import EncryptionSeal, Seal, SignatureSeal
 from .secretkeys import Secret
 from .tokens import TokenSigner
+
+#: What a decoder raises where the machine is short of something, though the bytes are as they were written.
+MACHINE_ERRORS = (MemoryError, OSError, RecursionError)
 
 
 class Serializer(Protocol):
@@ -110,7 +113,7 @@ class SignedSerializer(SealedSerializer):
         return self._signer.sign(self.inner.dumps(value)).encode("ascii")
 
     def loads(self, data: bytes) -> Any:
-        return self.inner.loads(self._signer.open(data.decode("latin-1"))[0])
+        return self.inner.loads(self._signer.open(_as_bytes(data).decode("latin-1"))[0])
 
     def make_seal(self) -> Seal:
         return self._seal
@@ -132,7 +135,15 @@ class EncryptedSerializer(SealedSerializer):
         return self._seal.seal(self._KEY, self.inner.dumps(value))
 
     def loads(self, data: bytes) -> Any:
-        return self.inner.loads(self._seal.open(self._KEY, data))
+        return self.inner.loads(self._seal.open(self._KEY, _as_bytes(data)))
 
     def make_seal(self) -> Seal:
         return self._seal
+
+
+def _as_bytes(data: object) -> bytes:
+    if isinstance(data, bytes):
+        return data
+    if isinstance(data, (bytearray, memoryview)):  # as some drivers give it
+        return bytes(data)
+    raise DamagedRecord("it is no bytes")

@@ -18,7 +18,7 @@ from .secretkeys import Secret, derive
 
 #: How far (seconds) the clock of the server that signed may be ahead of ours.
 MAX_SKEW = 60
-#: Characters; nothing longer is looked at.
+#: Characters of a token in a cookie; browsers keep half as many.
 MAX_TOKEN = 8192
 
 _TIME = 5  # bytes in front of a payload, for the seconds since the epoch
@@ -34,7 +34,10 @@ class TokenSigner:
         self, secrets: Secret | Sequence[Secret], *, salt: str, clock: Callable[[], float] = time.time
     ) -> None:
         self._clock = clock
-        self._signer = HMACSigner(derive(secrets, f"token {salt}"))
+        keys = derive(secrets, f"token {salt}")
+        self._signer = HMACSigner(keys)
+        #: Whether a token may be outdated at all.
+        self.has_older_keys = len(keys) > 1
 
     def sign(self, payload: bytes) -> str:
         """Return a token: letters, digits, '-', '_' and '.'; compressed where that is shorter."""
@@ -43,12 +46,13 @@ class TokenSigner:
         body = b"." + base64url.encode(packed) if len(packed) < len(payload) else base64url.encode(payload)
         return (body + b"." + self._signer.sign(body)).decode("ascii")
 
-    def open(self, token: object) -> tuple[bytes, int]:
+    def open(self, token: object, limit: int | None = None) -> tuple[bytes, int]:
         """Return the payload and when (seconds since the epoch) it was signed.
 
-        Raises DamagedRecord for everything but a token of ours as it was made, and for one from the future.
+        Raises DamagedRecord for everything but a token of ours as it was made, and for one from the future. What has
+        more than `limit` characters is not looked at.
         """
-        if not (isinstance(token, str) and len(token) <= MAX_TOKEN and token.isascii()):
+        if not (isinstance(token, str) and (limit is None or len(token) <= limit) and token.isascii()):
             raise DamagedRecord("it is no token")
         # What a body may look like is not asked: nothing but what we made bears our signature.
         body, _, signature = token.encode("ascii").rpartition(b".")
@@ -62,3 +66,8 @@ class TokenSigner:
         if signed_at > self._clock() + MAX_SKEW:
             raise DamagedRecord("it was signed in the future")
         return payload[_TIME:], signed_at
+
+    def is_outdated(self, token: str) -> bool:
+        """Tell whether another key than the first signed a token that was opened."""
+        body, _, signature = token.encode("ascii").rpartition(b".")
+        return not self._signer.is_newest(body, signature)

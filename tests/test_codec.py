@@ -1,21 +1,26 @@
 """From sessions to payloads and back."""
 
 import pickle
+import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from session3.backends import signed_cookies
+from session3.ClassReferences import ClassReferences
 from session3.codec import SessionCodec, UnknownClass
 from session3.DictSession import DictSession
 from session3.errors import DamagedRecord, SerializationError
 from session3.seals import SignatureSeal
-from session3.serializers import PickleSerializer
+from session3.serializers import JSONSerializer, PickleSerializer
 from session3.Session import Session
+from session3.store.SignedCookieSessionStore import SignedCookieSessionStore
 
 from .sessions import Bomb, Shop
 
@@ -73,12 +78,11 @@ def test_dumping_leaves_the_session_as_it_was() -> None:
 
 
 def test_an_attribute_that_an_older_session_lacks_has_its_class_level_default() -> None:
-    shop = Shop("example1")
-    payload = pickle.dumps((Shop, {"user": "alice"}))
-    found = codec.load(payload)
+    head, state = ClassReferences(PickleSerializer()).head(Shop), pickle.dumps({"user": "alice"})
+    found = codec.load(head + state)
     assert isinstance(found, Shop) and found.theme == "light"
     assert found.user == "alice" and not found._form_tokens and found._csrf_token is None
-    assert "theme" not in shop.__dict__
+    assert "theme" not in found.__dict__
 
 
 def test_a_bare_session_as_session3_3_4_1_stored_it_loads_and_counts_as_changed() -> None:
@@ -227,7 +231,7 @@ def test_a_class_of_main_is_warned_of_once_and_the_warning_says_why() -> None:
 
 @pytest.mark.parametrize(
     "value",
-    [None, 5, "text", [], (), (Session,), (Session, {}, 1), (dict, {}), ("Session", {}), (Session, None), Session],
+    [None, 5, "text", [], (), (Session,), (Session, {}), (dict, {}), ("Session", {}), (Session, None), Session],
 )
 def test_a_payload_that_is_no_session_is_damaged(value: object) -> None:
     with pytest.raises(DamagedRecord):
@@ -252,6 +256,110 @@ def test_a_class_that_is_gone_is_unknown_and_not_damage() -> None:
     for gone in (payload.replace(b"Shop", b"Gone"), payload.replace(b"tests.sessions", b"tests.xessions")):
         with pytest.raises(UnknownClass, match=r"Gone|xessions"):
             codec.load(gone)
+
+
+# -- what is no damage -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("serializer", [PickleSerializer(), JSONSerializer()], ids=["pickle", "JSON"])
+def test_a_program_that_is_deep_in_calls_sees_no_damage(serializer: Any) -> None:
+    own = SessionCodec(serializer, DictSession, None)
+    session, nested = DictSession("example1"), ()
+    for _ in range(40):
+        nested = ({1: nested},)  # type: ignore[assignment]
+    session["nested"] = nested
+    payload, outcomes = own.dump(session), set()
+
+    def load_below(calls: int) -> None:
+        if calls:
+            load_below(calls - 1)
+        else:
+            own.load(payload)
+
+    for calls in range(sys.getrecursionlimit()):
+        try:
+            load_below(calls)
+            outcomes.add("loaded")
+        except RecursionError:
+            outcomes.add("too deep")
+    assert outcomes == {"loaded", "too deep"}
+
+
+def test_what_is_nested_deeper_than_we_write_is_damaged() -> None:
+    own = SessionCodec(JSONSerializer(), DictSession, None)
+    for garbage in (b"[" * 100_000, b'{"data":' * 100_000, b'{"!tuple":[' * 100_000):
+        with pytest.raises(DamagedRecord, match="nested too deep"):
+            own.load(garbage)
+
+
+@pytest.mark.parametrize("is_authentic", [True, False])
+def test_where_memory_is_short_that_is_no_damage(is_authentic: bool) -> None:
+    session = DictSession("example1")
+    session["many"] = [[] for _ in range(1_000_000)]
+    code = (
+        f"import resource, sys; sys.path[:0] = {sys.path!r}\n"
+        "from session3.codec import SessionCodec; from session3.serializers import PickleSerializer\n"
+        f"own = SessionCodec(PickleSerializer(), None, None, {is_authentic})\n"
+        "payload, pages = sys.stdin.buffer.read(), int(open('/proc/self/statm').read().split()[0])\n"
+        "limit, none = pages * resource.getpagesize() + 2**24, resource.RLIM_INFINITY\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (limit, none))\n"
+        "try:\n    own.load(payload)\n"
+        "except MemoryError:\n    resource.setrlimit(resource.RLIMIT_AS, (none, none))\n"
+        "    print(len(own.load(payload)['many']))"
+    )
+    run = subprocess.run([sys.executable, "-c", code], input=codec.dump(session), capture_output=True, check=True)
+    assert run.stdout == b"1000000\n"
+
+
+def test_garbage_that_asks_for_memory_is_damaged() -> None:
+    head = ClassReferences(PickleSerializer()).head(Shop)
+    for length in (2**50, 2**62):
+        garbage = b"\x80\x05\x96" + length.to_bytes(8, "little") + b"."  # a bytearray
+        for payload in (garbage, head + garbage):
+            with pytest.raises(DamagedRecord):
+                codec.load(payload)
+
+
+@pytest.fixture
+def interrupted() -> Iterator[Any]:
+    """A serializer whose loads are interrupted by a signal."""
+
+    def handle(number: int, frame: Any) -> None:
+        raise TimeoutError("the request takes too long")
+
+    class Interrupted(JSONSerializer):
+        def loads(self, data: bytes) -> Any:
+            signal.raise_signal(signal.SIGALRM)
+            return super().loads(data)
+
+    before = signal.signal(signal.SIGALRM, handle)
+    yield Interrupted()
+    signal.signal(signal.SIGALRM, before)
+
+
+def test_what_a_signal_raises_is_no_damage_where_it_is_sure_who_wrote(interrupted: Any) -> None:
+    for seal, is_authentic in ((SignatureSeal("a key of at least sixteen characters"), False), (None, True)):
+        own = SessionCodec(interrupted, DictSession, seal, is_authentic)
+        with pytest.raises(TimeoutError):
+            own.load(own.dump(DictSession("example1")))
+    unsealed = SessionCodec(interrupted, DictSession, None)
+    with pytest.raises(DamagedRecord):
+        unsealed.load(unsealed.dump(DictSession("example1")))
+
+
+def test_a_signal_ends_no_session_in_a_cookie(interrupted: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SESSION3_SECRET_KEY", "a key of at least sixteen characters")
+    store, session = SignedCookieSessionStore(serializer=interrupted), DictSession(None)
+    store.save_session(session)
+    with pytest.raises(TimeoutError):
+        store.load_session(session.id or "")
+    monkeypatch.setattr(signed_cookies.SessionStore, "serializer", interrupted)
+    own = signed_cookies.SessionStore()
+    own.save()
+    with pytest.raises(TimeoutError):
+        signed_cookies.SessionStore(own.session_key).get("a")
+    with pytest.raises(TimeoutError):
+        own.decode(own.encode({}))
 
 
 # -- other serializers, and seals ------------------------------------------------------------------------------------

@@ -131,8 +131,11 @@ FAMILY: dict[str, Any] = {"children": [{"name": "a"}, {"name": "b"}]}
 for child in FAMILY["children"]:
     child["parent"] = FAMILY
 DEEP: Any = []
+DEEP_SET: Any = frozenset()
 for _ in range(1000):
     DEEP = [DEEP]
+for _ in range(150):
+    DEEP_SET = frozenset([DEEP_SET])
 
 
 @pytest.mark.parametrize(
@@ -163,10 +166,31 @@ def test_anything_else_is_refused_with_its_path(value: Any, path: str) -> None:
     assert str(caught.value).startswith(path or "the value")
 
 
-@pytest.mark.parametrize("value", [CYCLE, {"a": CYCLE}, FAMILY, DEEP], ids=["cycle", "inner", "two ways", "deep"])
+@pytest.mark.parametrize(
+    "value", [CYCLE, {"a": CYCLE}, FAMILY, DEEP, DEEP_SET], ids=["cycle", "inner", "two ways", "deep", "set"]
+)
 def test_what_contains_itself_is_refused(value: Any) -> None:
     with pytest.raises(SerializationError, match="contains itself"):
         serializer.dumps(value)
+
+
+NAN, OTHER_NAN = float("nan"), float("nan")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [{NAN: 1, OTHER_NAN: 2}, {NAN, OTHER_NAN}, frozenset([NAN, OTHER_NAN]), {(NAN, 1): 1, (OTHER_NAN, 1): 2}],
+    ids=repr,
+)
+def test_what_would_come_back_as_one_is_refused(value: Any) -> None:
+    with pytest.raises(NotSerializable, match="would come back as one") as caught:
+        serializer.dumps({"a": [value]})
+    assert caught.value.path == "a[0]"
+
+
+@pytest.mark.parametrize("value", [{NAN: 1}, {NAN}, {NAN: 1, "nan": 2, 1: 3}, [NAN, OTHER_NAN]], ids=repr)
+def test_what_is_one_comes_back(value: Any) -> None:
+    assert shape(again(value)) == shape(value)
 
 
 def test_as_deep_as_it_is_written_it_is_read() -> None:
@@ -187,6 +211,7 @@ def test_as_deep_as_it_is_written_it_is_read() -> None:
         b'{"!set":[[]]}', b'{"!set":"abc"}', b'{"!bytes":"=="}', b'{"!bytes":"a b"}', b'{"!bytes":1}',
         b'{"!datetime":"x"}', b'{"!datetime":["2026-01-01T00:00:00",7,null]}', b'{"!datetime":[1,2]}',
         b'{"!datetime":["2026-01-01T00:00:00",0,"No/Where"]}', b'{"!datetime":["2026-01-01T00:00:00",0,"../etc"]}',
+        b'{"!datetime":["2026-01-01T00:00:00",0,"Europe"]}',
         b'{"!datetime":["2026-01-01T00:00:00",0,[99,0,0]]}', b'{"!decimal":"x"}', b'{"!decimal":1.5}',
         b'{"!uuid":"zz"}', b'{"!uuid":1}', b'{"!timedelta":[1e99,0,0]}', b'{"!timedelta":["x"]}', b'{"!dict":[1]}',
         b'{"!dict":[[[],1]]}', b'{"!date":5}', b'{"!time":{}}', b"[" * 100_000, b'{"!tuple":' * 100_000,

@@ -39,6 +39,18 @@ class TestSealed:
         assert serializer.loads(serializer.dumps({"cart": ["tea"]})) == {"cart": ["tea"]}
         assert serializer.keeps_classes == inner.keeps_classes
 
+    def test_what_was_dumped_is_loaded_however_large_it_is(self, make: Any) -> None:
+        serializer, numbers = make(JSONSerializer(), SECRET), list(range(100_000))
+        assert serializer.loads(serializer.dumps(numbers)) == numbers
+
+    def test_it_may_be_in_any_buffer_and_all_else_is_refused(self, make: Any) -> None:
+        serializer = make(JSONSerializer(), SECRET)
+        data = serializer.dumps(1)
+        assert [serializer.loads(buffer) for buffer in (data, memoryview(data), bytearray(data))] == [1, 1, 1]
+        for other in (None, 5, "text", data.decode("latin-1"), [data]):
+            with pytest.raises(DamagedRecord):
+                serializer.loads(other)
+
     def test_nothing_is_decoded_that_another_key_sealed(self, make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(Bomb, "exploded", [])
         bomb = make(PickleSerializer(), OTHER).dumps(Bomb())

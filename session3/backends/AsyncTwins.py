@@ -86,6 +86,11 @@ class AsyncTwins(SessionItems):
     async def _aget_new_session_key(self) -> str:
         return await self._in_thread(self._get_new_session_key)
 
+    async def _aget_or_create_session_key(self) -> str:
+        if self.session_key is None:
+            self._session_key = await self._aget_new_session_key()
+        return self.session_key or ""
+
     # -- items: once they are loaded, nothing waits ------------------------------------------------------------------
 
     async def aget(self, key: Any, default: Any = None) -> Any:

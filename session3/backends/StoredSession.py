@@ -11,6 +11,7 @@
 """
 
 import asyncio
+import copy
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
@@ -92,9 +93,13 @@ class StoredSession(SessionBase):
             try:
                 self.save(must_create=True)
             except CreateError:
-                continue
-            self.modified = True
-            return
+                self._forget_key()
+            except BaseException:
+                self._forget_key()  # nothing is known to be under it
+                raise
+            else:
+                self.modified = True
+                return
         raise SessionConflict(f"{self.store!r}: {_MAX_KEYS} new keys were all taken")
 
     def save(self, must_create: bool = False) -> None:
@@ -113,7 +118,7 @@ class StoredSession(SessionBase):
         self._keep(session)
 
     def delete(self, session_key: str | None = None) -> None:
-        key = session_key or self.session_key
+        key = self.session_key if session_key is None else session_key
         if key is not None:
             self.store.delete_session(key)
         if key == self.session_key:
@@ -172,7 +177,7 @@ class StoredSession(SessionBase):
 
     def _give(self, session: Session, items: dict[Any, Any]) -> None:
         """Put the items into a session, and say when it expires."""
-        if isinstance(session, DictSession) or items:
+        if isinstance(session, DictSession) or items or "data" in session.__dict__:
             session.data = items  # type: ignore[attr-defined]
         session._clock = self._clock
         session._access_time = max(session._access_time, self._clock())
@@ -196,6 +201,10 @@ class StoredSession(SessionBase):
         return True
 
     def _keep(self, session: Session) -> None:
+        if session._snapshot is None:
+            # A store that keeps the object itself is left with copies of what the application goes on changing.
+            stored, session = session, copy.copy(session)
+            stored.__dict__.update(private_copy(session).__dict__)
         # Others' changes may have been merged in, and the session may have moved.
         self._stored, self._session_cache, self._session_key = session, _items_of(session), session.id
 

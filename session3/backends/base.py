@@ -13,7 +13,7 @@ from typing import Any
 from .. import ids, secretkeys
 from ..errors import SessionError
 from ..secretkeys import Secret
-from ..serializers import JSONSerializer
+from ..serializers import MACHINE_ERRORS, JSONSerializer
 from ..tokens import TokenSigner
 from .AsyncTwins import AsyncTwins
 
@@ -125,6 +125,8 @@ class SessionBase(AsyncTwins):
         signer = self._token_signer()
         try:
             items = self._serializer().loads(signer.open(session_data)[0])
+        except MACHINE_ERRORS:
+            raise  # what was signed is as it was written
         except Exception as error:  # whatever a decoder raises
             log.warning("session data was not taken: %s", error)
             return {}
@@ -136,6 +138,8 @@ class SessionBase(AsyncTwins):
     def _token_signer(self, purpose: str = "") -> TokenSigner:
         """Return the signer of this class for a purpose, made once: deriving the key is half of its cost."""
         cls, secret, salt = type(self), secretkeys.find(self.secret_key, type(self).__name__), self.key_salt + purpose
+        if not isinstance(secret, (str, bytes)):
+            secret = tuple(secret)  # a list may be changed in place
         made = cls.__dict__.get("_signers", {})
         if made.get(salt, (None,))[0] != secret:
             cls._signers = made = {**made, salt: (secret, TokenSigner(secret, salt=salt, clock=lambda: cls.clock()))}

@@ -19,6 +19,8 @@ from typing import Any, TypeVar
 from .. import expiry
 from ..cookies import check_size
 from ..errors import DamagedRecord
+from ..serializers import MACHINE_ERRORS
+from ..tokens import MAX_TOKEN
 from .base import SessionBase, _as_bytes
 
 log = logging.getLogger("session3")
@@ -45,7 +47,7 @@ class SessionStore(SessionBase):
         """Return the items of the cookie. One that is not as we signed it, or is over, gives none, and `modified`."""
         signer = self._token_signer(_PURPOSE)
         try:
-            payload, signed_at = signer.open(self.session_key or "")
+            payload, signed_at = signer.open(self.session_key or "", MAX_TOKEN)
             items = self._items_of(payload, signed_at)
         except DamagedRecord as error:
             log.info("the cookie of %r was not taken: %s", self, error)
@@ -56,6 +58,8 @@ class SessionStore(SessionBase):
     def _items_of(self, payload: bytes, signed_at: int) -> dict[Any, Any]:
         try:
             items = self._serializer().loads(payload)
+        except MACHINE_ERRORS:
+            raise  # what was signed is as it was written
         except Exception as error:  # whatever a decoder raises
             raise DamagedRecord(f"its data can't be decoded: {error}") from error
         if not isinstance(items, dict):

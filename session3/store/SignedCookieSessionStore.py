@@ -80,7 +80,7 @@ class SignedCookieSessionStore(SessionStore):
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.clock = clock
-        self.codec = SessionCodec(serializer or JSONSerializer(), session_class, None)
+        self.codec = SessionCodec(serializer or JSONSerializer(), session_class, None, is_authentic=True)
         self._signer = TokenSigner(secretkeys.find(secret_key, "a cookie store"), salt=salt, clock=clock)
         self._attributes_size = attributes_size
 
@@ -106,10 +106,13 @@ class SignedCookieSessionStore(SessionStore):
     def save_session(self, session: Session) -> None:
         """Make the cookie's value, and leave it in `session.id`; an unchanged session keeps the one it has.
 
+        One that was not signed with the newest key is made again, so that the older keys can be dropped some day.
+
         Raises CookieTooLarge, and leaves the session as it was, if a browser would drop the cookie.
         """
         plain, snapshot = self.codec.dump(session), self._snapshot_of(session)
-        if snapshot is not None and session._expires == snapshot.expires and self._is_same(plain, snapshot):
+        is_same = snapshot is not None and session._expires == snapshot.expires and self._is_same(plain, snapshot)
+        if is_same and not (self._signer.has_older_keys and self._signer.is_outdated(session.id or "")):
             return
         accessed = max(session._access_time, self.clock())
         opened = _Opened(plain, session._creation_time, accessed, session._expires)
@@ -161,7 +164,7 @@ class SignedCookieSessionStore(SessionStore):
     def _open(self, id: str) -> _Opened | None:
         """Return what is in a live cookie that we signed, or None."""
         try:
-            payload, _ = self._signer.open(id)
+            payload, _ = self._signer.open(id, MAX_TOKEN)
             created, accessed, expires = _TIMES.unpack_from(payload)
             plain = payload[_TIMES.size :]
             if self.codec.is_sealed:

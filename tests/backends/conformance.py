@@ -573,18 +573,21 @@ class KeyContract:
     def test_the_characters_of_keys(self, backend: Backend) -> None:
         assert backend.valid_key_chars == "abcdefghijklmnopqrstuvwxyz0123456789"
 
-    def test_a_key_at_the_first_call(self, backend: Backend) -> None:
-        session = backend.session_class()
-        key = session._get_or_create_session_key()
+    async def test_a_key_at_the_first_call(self, at: Driver) -> None:
+        session = at.new()
+        key = await session._get_or_create_session_key()
         assert len(key) == 32
-        assert session._get_or_create_session_key() == session.session_key == key
-        assert session.accessed is session.modified is False
+        assert await session._get_or_create_session_key() == session.key == key
+        assert session.flags == UNTOUCHED
 
 
 class CodingContract:
     """Items as text, signed; for every back end."""
 
-    @pytest.mark.parametrize("items", [{}, {"a": 1}, {"\u00e9": ["\u65e5", None, 1.5, {"b": True}]}, {"a": "x" * 5000}])
+    @pytest.mark.parametrize(
+        "items",
+        [{}, {"a": 1}, {"\u00e9": ["\u65e5", None, 1.5, {"b": True}]}, {"a": "x" * 5000}, {"n": list(range(3000))}],
+    )
     def test_it_comes_back(self, backend: Backend, items: dict[str, Any]) -> None:
         session = backend.session_class()
         encoded = session.encode(items)

@@ -103,6 +103,17 @@ class OurOwnCoding:
         backend.configure(secret_key="another secret of the very same site")
         assert backend.session_class().decode(encoded) == {}
 
+    def test_a_list_of_secrets_may_be_changed_in_place(self, backend: Any) -> None:
+        secrets = ["the first secret of a site in the tests"]
+        backend.configure(secret_key=secrets)
+        encoded = backend.session_class().encode({"a": 1})
+        secrets.insert(0, "the second secret of a site in the tests")
+        assert backend.session_class().decode(encoded) == {"a": 1}
+        later = backend.session_class().encode({"a": 2})
+        del secrets[1:]
+        assert backend.session_class().decode(encoded) == {}
+        assert backend.session_class().decode(later) == {"a": 2}
+
     def test_another_salt_is_another_signature_too(self, backend: Any) -> None:
         encoded = backend.session_class().encode({"a": 1})
         backend.configure(salt="another salt")

@@ -355,6 +355,8 @@ class StoredContract:
         await at.new().delete("a" * 32)
         await at.new("a" * 32).delete()
         session = await at.stored(a=1)
+        await session.delete("")
+        assert await session.exists(session.key)
         await session.delete()
         await session.delete()
 

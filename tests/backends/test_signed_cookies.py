@@ -8,6 +8,8 @@ import pytest
 from session3.backends.base import VALID_KEY_CHARS, CreateError, SessionBase, UpdateError
 from session3.backends.signed_cookies import SessionStore
 from session3.errors import ConfigurationError
+from session3.serializers import JSONSerializer
+from session3.tokens import MAX_TOKEN
 
 from ..sessions import Clock
 from .conformance import CodingContract, CookieTestContract, ExpiryContract, KeyContract, MappingContract
@@ -87,6 +89,14 @@ def test_a_text_that_was_encoded_is_no_cookie(backend: Backend) -> None:
     session["a"] = 1
     session.save()
     assert session_class().decode(session.session_key) == {}
+
+
+def test_what_is_longer_than_any_cookie_is_not_taken(backend: Backend) -> None:
+    session_class = backend.session_class
+    signer = session_class()._token_signer(" cookie")
+    keys = [signer.sign(JSONSerializer().dumps({"numbers": list(range(n))})) for n in (30, 6000)]
+    assert [len(key) > MAX_TOKEN for key in keys] == [False, True]
+    assert [session_class(key).get("numbers") is None for key in keys] == [False, True]
 
 
 def test_ten_thousand_mutations_are_empty_sessions(backend: Backend) -> None:

@@ -4,6 +4,7 @@ import contextlib
 import functools
 import itertools
 import os
+import pickle
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 from session3 import open_store
 from session3.backends import for_store
 from session3.backends.base import VALID_KEY_CHARS, CreateError, SessionBase, UpdateError
+from session3.errors import SerializationError, SessionConflict, StoreUnavailable
 from session3.store.DirectorySessionStore import DirectorySessionStore
 from session3.store.SessionStore import SessionStore
 from session3.store.ShelveSessionStore import ShelveSessionStore
@@ -21,10 +23,10 @@ from session3.store.SQLiteSessionStore import SQLiteSessionStore
 from session3.store.VolatileSessionStore import VolatileSessionStore
 
 from ..durus_server import DurusServer
-from ..sessions import Clock
+from ..sessions import Clock, Shop
 from ..stores.conftest import ServerClock
 from .conformance import CodingContract, CookieTestContract, ExpiryContract, KeyContract, MappingContract, SaltContract
-from .driven import Backend
+from .driven import Backend, Driver
 from .own import OurOwnCoding, OurOwnExpiry, OurOwnMapping, OurOwnStored
 from .stored import ClearContract, ExpiringContract, StoredContract
 
@@ -189,6 +191,70 @@ class TestMySQL(OnServer):
         return mysql_table
 
 
+class Objects(SessionStore):
+    """Three methods over the objects themselves."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.sessions: dict[str, Any] = {}
+        self.clock = clock
+
+    def load_session(self, id: str, default: Any = None) -> Any:
+        return self.sessions.get(id, default)
+
+    def save_session(self, session: Any) -> None:
+        self.sessions[session.id] = session
+
+    def delete_session(self, session: Any) -> None:
+        self.sessions.pop(getattr(session, "id", session), None)
+
+
+class Pickles(Objects):
+    """Three methods over pickles."""
+
+    def load_session(self, id: str, default: Any = None) -> Any:
+        return pickle.loads(self.sessions[id]) if id in self.sessions else default
+
+    def save_session(self, session: Any) -> None:
+        self.sessions[session.id] = pickle.dumps(session)
+
+
+class OnThreeMethods(StoredContract, ExpiringContract):
+    async def test_cycle_key_of_what_was_deleted_brings_nothing_back(self, at: Driver) -> None:
+        session = await at.stored(a=1)
+        await session.set("a", 2)
+        key = session.key
+        await at.new(key).flush()
+        with pytest.raises(UpdateError):
+            await session.cycle_key()
+        assert at.backend.store.sessions == {}  # type: ignore[attr-defined]
+
+    async def test_what_is_not_saved_is_not_seen(self, at: Driver) -> None:
+        session, cart = at.new(), [1]
+        await session.set("cart", cart)
+        await session.save()
+        for change in (session.cycle_key, session.save):
+            cart.append(2)
+            await session.set("unsaved", 1)
+            assert "unsaved" not in await at.kept(session.key)
+            assert len((await at.kept(session.key))["cart"]) < len(cart)
+            await change()
+            assert await at.kept(session.key) == {"cart": cart, "unsaved": 1}
+            await session.pop("unsaved")
+            await session.save()
+
+
+class TestObjects(OnThreeMethods):
+    @pytest.fixture
+    def store(self, clock: Clock) -> Any:
+        return Objects(clock)
+
+
+class TestPickles(OnThreeMethods):
+    @pytest.fixture
+    def store(self, clock: Clock) -> Any:
+        return Pickles(clock)
+
+
 class TestForStore:
     def test_it_makes_a_class(self) -> None:
         made = for_store(VolatileSessionStore())
@@ -196,23 +262,7 @@ class TestForStore:
         assert isinstance(made(), SessionBase)
 
     def test_a_store_that_keeps_no_expiry_is_watched(self, clock: Clock) -> None:
-        class Kept(SessionStore):
-            """Three methods over the objects themselves."""
-
-            def __init__(self) -> None:
-                self.sessions: dict[str, Any] = {}
-                self.clock = clock
-
-            def load_session(self, id: str, default: Any = None) -> Any:
-                return self.sessions.get(id, default)
-
-            def save_session(self, session: Any) -> None:
-                self.sessions[session.id] = session
-
-            def delete_session(self, session: Any) -> None:
-                self.sessions.pop(getattr(session, "id", session), None)
-
-        made = for_store(Kept(), cookie_age=100)
+        made = for_store(Objects(clock), cookie_age=100)
         for expiry, seconds in ((-1, 0), (50, 50), (None, 100)):
             session = made()
             session["a"] = 1
@@ -225,6 +275,59 @@ class TestForStore:
             assert made(session.session_key).get("a") is None
         with pytest.raises(NotImplementedError):
             made.clear_expired()
+
+    def test_clear_and_save_of_a_session_that_knows_no_items_leaves_none(self) -> None:
+        store = VolatileSessionStore()
+        store.save_session(Shop("example1"))
+        made = for_store(store)
+        session = made("example1")
+        session["a"] = 1
+        session.save()
+        session = made("example1")
+        session.clear()
+        session.save()
+        assert dict(made("example1")) == dict(session) == {}
+        assert type(store.load_session("example1")) is Shop
+
+    @pytest.mark.parametrize("again", [True, False], ids=["again", "first"])
+    def test_a_create_that_fails_leaves_no_key(self, again: bool) -> None:
+        class Unreachable(VolatileSessionStore):
+            is_down = False
+
+            def insert(self, key: str, record: Any) -> bool:
+                if self.is_down:
+                    raise StoreUnavailable("down")
+                return super().insert(key, record)
+
+        store = Unreachable()
+        session = for_store(store)()
+        if again:
+            session.create()
+        first = session.session_key
+        session["a"], store.is_down = 1, True
+        with pytest.raises(StoreUnavailable):
+            session.create()
+        assert session.session_key is None
+        store.is_down = False
+        session["a"] = print, lambda: None
+        with pytest.raises(SerializationError):
+            session.save()
+        assert session.session_key is None
+        session["a"] = 2
+        session.save()
+        assert session.session_key not in (None, first)
+        assert dict(for_store(store)(session.session_key)) == {"a": 2}
+
+    def test_a_create_that_finds_no_free_key_leaves_none(self) -> None:
+        session_class = for_store(VolatileSessionStore())
+        taken = session_class()
+        taken.save()
+        session = session_class()
+        session._get_new_session_key = lambda: taken.session_key or ""  # type: ignore[method-assign]
+        session["a"] = 1
+        with pytest.raises(SessionConflict):
+            session.save()
+        assert session.session_key is None
 
     def test_classes_over_different_stores_are_apart(self) -> None:
         one, other = for_store(VolatileSessionStore()), for_store(VolatileSessionStore())

@@ -15,6 +15,7 @@ from session3.errors import ConfigurationError, CookieTooLarge, SerializationErr
 from session3.serializers import EncryptedSerializer, JSONSerializer, PickleSerializer
 from session3.SessionManager import SessionManager
 from session3.store.SignedCookieSessionStore import SignedCookieSessionStore
+from session3.tokens import MAX_TOKEN
 
 from ..contract import HOSTILE
 from ..sessions import Bomb, Clock
@@ -98,11 +99,32 @@ class TestStore:
     def test_no_text_raises(self, id: str) -> None:
         assert SignedCookieSessionStore(KEY).load_session(id) is None
 
+    def test_what_is_longer_than_any_cookie_is_not_looked_at(self, store: SignedCookieSessionStore) -> None:
+        session = store.load_session(saved(store, n=1))
+        session["noise"] = random.Random(1).randbytes(2 * MAX_TOKEN)
+        token = store._signer.sign(store._signer.open(session.id)[0] + store.codec.dump(session))
+        assert store._signer.open(token)
+        store._signer._signer = None  # type: ignore[assignment]
+        assert store.load_session(token) is None and not store.has_session(token)
+
     def test_another_key_or_salt_opens_nothing(self, store: SignedCookieSessionStore, clock: Clock) -> None:
         id = saved(store, n=1)
         assert SignedCookieSessionStore(OTHER, clock=clock).load_session(id) is None
         assert SignedCookieSessionStore(KEY, salt="other", clock=clock).load_session(id) is None
         assert SignedCookieSessionStore([OTHER, KEY], clock=clock).load_session(id)["n"] == 1
+
+    def test_a_cookie_of_an_older_key_is_signed_anew_once(self, store: SignedCookieSessionStore, clock: Clock) -> None:
+        id = saved(store, n=1)
+        both = SignedCookieSessionStore([OTHER, KEY], clock=clock)
+        session = both.load_session(id)
+        assert not both.is_changed(session)
+        both.save_session(session)
+        assert session.id != id
+        assert SignedCookieSessionStore(OTHER, clock=clock).load_session(session.id)["n"] == 1
+        session = both.load_session(session.id)
+        before = session.id
+        both.save_session(session)
+        assert session.id == before
 
     def test_a_server_a_minute_behind_accepts_it_and_one_further_behind_does_not(
         self, store: SignedCookieSessionStore, clock: Clock
@@ -204,6 +226,15 @@ class TestManager:
         changed = cookie_of(manager, cookie, n=2)
         assert changed != cookie
         assert begin(manager, changed)[1]["n"] == 2
+
+    def test_a_request_that_only_reads_brings_the_newest_key(self, manager: SessionManager, clock: Clock) -> None:
+        cookie = cookie_of(manager, n=1)
+        rotated = SessionManager(SignedCookieSessionStore([OTHER, KEY], clock=clock), DictSession)
+        change = rotated.finish(begin(rotated, cookie)[0])
+        assert change is not None and change.value not in (None, cookie)
+        visit, session = begin(rotated, change.value)
+        assert session["n"] == 1
+        assert rotated.finish(visit) is None
 
     def test_a_change_deep_inside_is_seen(self, manager: SessionManager) -> None:
         visit, session = begin(manager, cookie_of(manager, cart=[]))
