@@ -16,7 +16,6 @@ from typing import Any
 
 from . import expiry
 from .mapping import SessionItems
-from .merge import three_way
 from .Session import Session
 
 
@@ -64,9 +63,3 @@ class DictSession(Session, SessionItems):
 
     def _ends_with_browser(self) -> bool:
         return self._is_for_browser(self._kept_expiry())
-
-    @classmethod
-    def merge(cls, base: "DictSession", mine: "DictSession", theirs: "DictSession") -> "DictSession":
-        merged = super().merge(base, mine, theirs)
-        merged.data = three_way(base.data, mine.data, theirs.data)
-        return merged

@@ -289,6 +289,23 @@ class TestForStore:
         assert dict(made("example1")) == dict(session) == {}
         assert type(store.load_session("example1")) is Shop
 
+    def test_parallel_saves_of_a_session_that_knows_no_items_are_merged_item_by_item(self) -> None:
+        store = VolatileSessionStore()
+        store.save_session(Shop("example1"))
+        made = for_store(store)
+        one, other = made("example1"), made("example1")
+        one["a"] = other["b"] = 1
+        one.save()
+        other.save()
+        assert dict(made("example1")) == dict(other) == {"a": 1, "b": 1}
+        one, other = made("example1"), made("example1")
+        one["c"] = 1
+        del other["a"]
+        one.save()
+        other.save()
+        assert dict(made("example1")) == dict(other) == {"b": 1, "c": 1}
+        assert type(store.load_session("example1")) is Shop
+
     @pytest.mark.parametrize("again", [True, False], ids=["again", "first"])
     def test_a_create_that_fails_leaves_no_key(self, again: bool) -> None:
         class Unreachable(VolatileSessionStore):
