@@ -25,14 +25,13 @@ from typing import Any
 from .. import ids, slots
 from ..disk import sync_folder
 from ..record import Record, pack_expires, record_of, unpack_expires
+from .directoryfiles import UPSTREAM, UPSTREAM_NAME, leftover, read_upstream
 from .failures import unavailable, unavailable_on
 from .RecordStore import RecordStore
 from .SessionRecords import Found
 
 _HEAD = struct.Struct("<ddddHH")  # created, modified, accessed, expires; lengths of user key and forward plus one
 _NOTE = struct.Struct("<dd")  # accessed, expires
-_UPSTREAM = b"\x80\x04"  # how the files of session3 3.4.1 start: a bare pickle, protocol 4
-_UPSTREAM_NAME = 11  # characters in their names
 
 
 class DirectorySessionStore(RecordStore):
@@ -61,7 +60,7 @@ class DirectorySessionStore(RecordStore):
                 slot = slots.read(path)
                 record = None if slot is None else _unpack(slot)
             except slots.NotSlots:
-                record = self._read_upstream(path)
+                record = None if self.codec.is_sealed else read_upstream(path)
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -137,7 +136,7 @@ class DirectorySessionStore(RecordStore):
     def clear(self) -> None:
         for key in self._keys(sweep_litter=True):
             with self._writing(key) as file:
-                if file is not None and self._look(key) is not None:
+                if file is not None and self._look_again(key, file) is not None:
                     file.unlink()
 
     # -- files -------------------------------------------------------------------------------------------------------
@@ -168,26 +167,26 @@ class DirectorySessionStore(RecordStore):
                     slots.sweep_temporary(entry.path)
 
     def _look(self, key: str) -> Record | None:
-        """Return what a sweep goes by: the record, or for a damaged file of ours one as old as the file.
-
-        A file that was never a session's, in a folder that was given by mistake, has hardly the mode of ours.
-        """
+        """Return what a sweep goes by, without a lock; None if it is not ours, or gone."""
         record = self.read(key)
-        if record is not None:
-            return record
-        with contextlib.suppress(FileNotFoundError):
-            stat = os.stat(self._prefix + key)
-            if stat.st_mode & 0o777 == slots.MODE or len(key) == _UPSTREAM_NAME:
-                return Record(b"", 0, stat.st_mtime, stat.st_mtime, stat.st_mtime, forward="")
-        return None
+        if record is None:
+            with contextlib.suppress(FileNotFoundError), open(self._prefix + key, "rb") as file:
+                record = self._leftover(file.fileno(), key)
+        return record
+
+    def _look_again(self, key: str, file: slots.SlotFile | None) -> Record | None:
+        """Return what a sweep goes by, now that the file is locked: it may have been used since.
+
+        `read` would lock a damaged file, too, and wait for ourselves.
+        """
+        if file is None:
+            return None
+        return self._leftover(file.fd, key) if file.slot is None else _unpack(file.slot)
 
     def _remove_if_due(self, key: str, now: float, unused_for: float | None) -> bool:
         with self._writing(key) as file:
-            if file is None:
-                return False
-            # Now that it is locked, look again: it may have been used since.
-            record = self._look(key) if file.slot is None else _unpack(file.slot)
-            if record is None or not record.is_due(now, unused_for):
+            record = self._look_again(key, file)
+            if file is None or record is None or not record.is_due(now, unused_for):
                 return False
             file.unlink()
             return True
@@ -195,24 +194,18 @@ class DirectorySessionStore(RecordStore):
     # -- the files of session3 3.4.1 ---------------------------------------------------------------------------------
 
     def _miss(self, key: str, id: str | None) -> Found | None:
-        if self.hash_ids and id is not None and len(id) == _UPSTREAM_NAME and key != id:
+        if self.hash_ids and id is not None and len(id) == UPSTREAM_NAME and key != id:
             return self._find(id, id)  # its files bear the ids themselves
         return super()._miss(key, id)
 
-    def _read_upstream(self, path: str) -> Record | None:
-        if self.codec.is_sealed:
-            return None
-        with open(path, "rb") as file:
-            payload, stat = file.read(), os.fstat(file.fileno())
-        if not payload.startswith(_UPSTREAM):
-            return None
-        return Record(payload, stat.st_mtime_ns, stat.st_mtime, stat.st_mtime, stat.st_mtime)
+    def _leftover(self, fd: int, name: str) -> Record | None:
+        return leftover(fd, name, reads_upstream=not self.codec.is_sealed)
 
     def _revision(self, file: slots.SlotFile) -> int | None:
         if file.slot is not None:
             return file.slot.revision
         # A file of 3.4.1 has no revision but its time; one that is damaged has no live session to replace.
-        return os.fstat(file.fd).st_mtime_ns if file.starts_with(_UPSTREAM) else None
+        return os.fstat(file.fd).st_mtime_ns if file.starts_with(UPSTREAM) else None
 
 
 def _pack(record: Record) -> bytes:

@@ -9,6 +9,7 @@ from session3 import ids
 from session3.DictSession import DictSession
 from session3.errors import SessionDeleted
 from session3.Session import Session
+from session3.store import directoryfiles
 from session3.store.DirectorySessionStore import DirectorySessionStore
 
 from ..contract import (
@@ -23,6 +24,7 @@ from ..contract import (
     ThreadContract,
     stored,
 )
+from ..processes import is_true_in_a_fork
 from ..sessions import Bomb, Clock, Shop
 
 
@@ -129,6 +131,20 @@ def test_a_damaged_file_is_absent_until_it_is_swept(
     assert names(store) == []
 
 
+@pytest.mark.parametrize("act", ["sweep", "setup"])
+def test_a_file_whose_slots_are_damaged_hangs_nobody(store: Any, clock: Clock, act: str) -> None:
+    session = stored(store)
+    with Path(store.directory, session.id).open("r+b") as file:
+        file.seek(4136)
+        file.write(b"\xff" * 4)
+    clock.advance(3600)
+    if act == "sweep":
+        assert is_true_in_a_fork(lambda: store.delete_old_sessions(10) == (1, 0))
+    else:
+        assert is_true_in_a_fork(lambda: store.setup(overwrite=True) is None)
+    assert names(store) == []
+
+
 def test_a_damaged_file_is_overwritten_by_a_new_session(store: Any) -> None:
     session = stored(store)
     Path(store.directory, session.id).write_bytes(b"garbage")
@@ -175,13 +191,13 @@ class TestFolderOfSession341:
         assert names(store) == [id]
 
     def test_one_that_is_removed_while_it_is_read_is_absent(self, store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-        id, read = self.plant(store), store._read_upstream
+        id, read = self.plant(store), directoryfiles.read_upstream
 
         def read_late(path: str) -> Any:
             Path(path).unlink()
             return read(path)
 
-        monkeypatch.setattr(store, "_read_upstream", read_late)
+        monkeypatch.setattr("session3.store.DirectorySessionStore.read_upstream", read_late)
         assert store.load_session(id) is None
 
     def test_keeps_the_items_of_a_dict_session(self, store: Any) -> None:
