@@ -162,6 +162,49 @@ def test_what_a_killed_process_left_is_swept(store: Any) -> None:
     assert names(store) == [session.id]
 
 
+def touch(store: Any, id: str, clock: Clock) -> None:
+    assert store.touch(id, clock(), None)
+
+
+def save(store: Any, id: str, clock: Clock) -> None:
+    session = store.load_session(id)
+    session["n"] = 1
+    store.save_session(session)
+
+
+def outgrow(store: Any, id: str, clock: Clock) -> None:
+    session = store.load_session(id)
+    session["blob"] = "x" * 100_000
+    store.save_session(session)
+
+
+def replace_damaged(store: Any, id: str, clock: Clock) -> None:
+    store.save_session(DictSession(id))
+
+
+@pytest.mark.parametrize("use", [touch, save, outgrow, replace_damaged])
+def test_a_session_that_is_used_during_the_sweep_stays(
+    store: Any, clock: Clock, monkeypatch: pytest.MonkeyPatch, use: Any
+) -> None:
+    """After the sweep has looked at it, before it has locked it."""
+    session, old = stored(store), stored(store)
+    if use is replace_damaged:
+        Path(store.directory, session.id).write_bytes(b"")
+    clock.advance(100)
+    writing = store._writing
+
+    def use_and_write(key: str) -> Any:
+        if key == session.id:
+            monkeypatch.undo()
+            use(store, session.id, clock)
+        return writing(key)
+
+    monkeypatch.setattr(store, "_writing", use_and_write)
+    assert store.delete_old_sessions(1) == (1, 0)
+    assert store._writing == writing
+    assert store.has_session(session.id) and not store.has_session(old.id)
+
+
 class TestFolderOfSession341:
     """Its files are bare pickles, protocol 4, named by 11 characters."""
 
