@@ -63,7 +63,8 @@ class SessionLock:
             return True
         current = self._store.read(self._key)
         if current is None:
-            return False  # released since
+            # Swept since; or damaged, and only that is removed, since what has a forward stays.
+            return self._store.remove(self._key) and self._try()
         if current.revision != record.revision:  # else it is our own, and only the reply was lost
             if not (current.is_expired(self._store.clock()) or _is_dead(current.user_key or "")):
                 return False

@@ -7,7 +7,7 @@ import pytest
 
 from session3 import ids
 from session3.DictSession import DictSession
-from session3.errors import SessionDeleted
+from session3.errors import LockTimeout, SessionDeleted
 from session3.Session import Session
 from session3.store import directoryfiles
 from session3.store.DirectorySessionStore import DirectorySessionStore
@@ -152,6 +152,14 @@ def test_a_damaged_file_is_overwritten_by_a_new_session(store: Any) -> None:
     fresh["n"] = 1
     store.save_session(fresh)
     assert store.load_session(session.id)["n"] == 1
+
+
+def test_a_damaged_lock_is_free(store: Any) -> None:
+    with store.locked("session1") as lock:
+        Path(store.directory, lock._key).write_bytes(b"")
+        with store.locked("session1", timeout=0), pytest.raises(LockTimeout), store.locked("session1", timeout=0):
+            pass
+    assert names(store) == [lock._key]
 
 
 def test_what_a_killed_process_left_is_swept(store: Any) -> None:
