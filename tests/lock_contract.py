@@ -10,7 +10,7 @@ from session3.DictSession import DictSession
 from session3.errors import LockTimeout
 from session3.ids import is_cookie_id
 
-from .processes import Child
+from .processes import Child, is_true_in_a_fork
 from .sessions import Clock
 
 
@@ -139,3 +139,17 @@ class ProcessLockContract:
             with store.locked(id, timeout=30):
                 add_one(store, id)
         assert store.load_session(id)["n"] == 1
+
+    def test_a_forked_child_leaves_its_parents_lock_alone(self, store: Any) -> None:
+        id = id_of(store)
+        with store.locked(id) as lock:
+
+            def leave() -> bool:
+                is_renewed = lock.renew()
+                lock.__exit__(None, None, None)
+                return not is_renewed
+
+            assert is_true_in_a_fork(leave)
+            with pytest.raises(LockTimeout), store.locked(id, timeout=0):
+                pass
+            assert lock.renew()

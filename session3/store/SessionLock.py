@@ -35,8 +35,10 @@ class SessionLock:
         self._timeout = timeout
         self._lease = lease
         self._revision: int | None = None
+        self._pid = 0
 
     def __enter__(self) -> "SessionLock":
+        self._pid = os.getpid()
         deadline, pause = time.monotonic() + self._timeout, _FIRST_PAUSE
         while not self._try():
             left = deadline - time.monotonic()
@@ -48,13 +50,15 @@ class SessionLock:
         return self
 
     def __exit__(self, *exception: object) -> None:
+        if self._pid != os.getpid():
+            return  # it is the lock of the process that we were forked from
         if self._revision is not None and not self._write(lease=0):
             log.warning("%r: the lock on session %s was lost before it was released", self._store, self._name)
         self._revision = None
 
     def renew(self) -> bool:
-        """Start the lease anew; False if the lock was lost meanwhile, since the lease had ended."""
-        return self._write(self._lease)
+        """Start the lease anew; False if the lock was lost meanwhile, since the lease had ended, or is our parent's."""
+        return self._pid == os.getpid() and self._write(self._lease)
 
     def _try(self) -> bool:
         record = self._record(first_revision(), self._lease)
