@@ -1,6 +1,8 @@
 """What `store.locked` promises on every store of records."""
 
 import logging
+import os
+import signal
 import threading
 from typing import Any
 
@@ -153,3 +155,18 @@ class ProcessLockContract:
             with pytest.raises(LockTimeout), store.locked(id, timeout=0):
                 pass
             assert lock.renew()
+
+    def test_a_killed_holder_frees_it_before_anybody_waits_for_it(self, store: Any) -> None:
+        id = id_of(store)
+
+        def hold(report: Any) -> None:
+            with store.locked(id, lease=10_000):
+                report(1)
+                threading.Event().wait()
+
+        with Child(hold) as child:
+            assert child.report() == 1
+            os.kill(child.pid, signal.SIGKILL)
+            os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)  # a zombie from now on
+            with store.locked(id, timeout=0):
+                pass

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("session3")
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.001, 0.05  # seconds between two tries
+_ENDED = ("Z", "X")  # states of a process that is no more, though nobody has waited for it yet
 
 
 class SessionLock:
@@ -97,7 +98,7 @@ def _holder() -> str:
     """Return what tells this process from all others of this machine, as far as it can be told."""
     with suppress(OSError), open("/proc/sys/kernel/random/boot_id") as boot:
         space = os.readlink("/proc/self/ns/pid")  # where process numbers count
-        return f"{boot.read().strip()} {space} {os.getpid()} {_start_of(os.getpid())}"
+        return f"{boot.read().strip()} {space} {os.getpid()} {_state_of(os.getpid())[1]}"
     return ""
 
 
@@ -107,13 +108,16 @@ def _is_dead(holder: str) -> bool:
     if len(theirs) != 4 or ours[:2] != theirs[:2]:
         return False
     try:
-        return _start_of(int(theirs[2])) != theirs[3]
+        state, start = _state_of(int(theirs[2]))
     except (FileNotFoundError, ProcessLookupError):
         return True
     except (OSError, ValueError):
         return False
+    return start != theirs[3] or state in _ENDED
 
 
-def _start_of(pid: int) -> str:
+def _state_of(pid: int) -> tuple[str, str]:
+    """Return a process's state, and when it started, in ticks since the boot: fields 3 and 22."""
     with open(f"/proc/{pid}/stat") as stat:
-        return stat.read().rpartition(")")[2].split()[19]  # field 22: when it started, in ticks since the boot
+        fields = stat.read().rpartition(")")[2].split()
+    return fields[0], fields[19]
