@@ -11,6 +11,7 @@ import pytest
 from session3.DictSession import DictSession
 from session3.errors import LockTimeout
 from session3.ids import is_cookie_id
+from session3.store import SessionLock
 
 from .processes import Child, is_true_in_a_fork
 from .sessions import Clock
@@ -168,5 +169,37 @@ class ProcessLockContract:
             assert child.report() == 1
             os.kill(child.pid, signal.SIGKILL)
             os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)  # a zombie from now on
+            with store.locked(id, timeout=0):
+                pass
+
+    @pytest.mark.parametrize("is_anothers", [False, True])
+    def test_a_holder_that_proc_hides_is_alive(
+        self, store: Any, monkeypatch: pytest.MonkeyPatch, is_anothers: bool
+    ) -> None:
+        """Mounted with hidepid, /proc shows the processes of other users to nobody."""
+        id, state_of = id_of(store), SessionLock._state_of
+
+        def hold(report: Any) -> None:
+            with store.locked(id, lease=10_000):
+                report(1)
+                threading.Event().wait()
+
+        def show_ours(pid: int) -> tuple[str, str]:
+            if pid != os.getpid():
+                raise FileNotFoundError
+            return state_of(pid)
+
+        def refuse(pid: int, number: int) -> None:
+            raise PermissionError
+
+        with Child(hold) as child:
+            assert child.report() == 1
+            monkeypatch.setattr(SessionLock, "_state_of", show_ours)
+            with monkeypatch.context() as patch:
+                if is_anothers:
+                    patch.setattr(os, "kill", refuse)
+                with pytest.raises(LockTimeout), store.locked(id, timeout=0):
+                    pass
+            child.kill()
             with store.locked(id, timeout=0):
                 pass

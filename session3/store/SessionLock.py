@@ -110,10 +110,21 @@ def _is_dead(holder: str) -> bool:
     try:
         state, start = _state_of(int(theirs[2]))
     except (FileNotFoundError, ProcessLookupError):
-        return True
+        return not _is_running(int(theirs[2]))
     except (OSError, ValueError):
         return False
     return start != theirs[3] or state in _ENDED
+
+
+def _is_running(pid: int) -> bool:
+    """Tell whether there is a process of this number; /proc may hide those of other users (hidepid)."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        pass  # there is one, of another user
+    return True
 
 
 def _state_of(pid: int) -> tuple[str, str]:
