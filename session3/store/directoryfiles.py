@@ -27,10 +27,11 @@ def read_upstream(path: str) -> Record | None:
 def leftover(fd: int, name: str, *, reads_upstream: bool = True) -> Record | None:
     """Return for a file of ours that is damaged, or of 3.4.1, a record as old as the file; None if it is another's.
 
-    A file that was never a session's, in a folder that was given by mistake, has hardly the mode of ours.
+    A file that was never a session's, in a folder that was given by mistake, has hardly the mode of ours, and starts
+    otherwise.
     """
-    stat, start = os.fstat(fd), slotformat.pread(fd, len(UPSTREAM), 0)
-    is_upstream = reads_upstream and start == UPSTREAM
-    if not is_upstream and stat.st_mode & 0o777 != slots.MODE and len(name) != UPSTREAM_NAME:
-        return None
-    return Record(b"", 0, stat.st_mtime, stat.st_mtime, stat.st_mtime, forward="")
+    stat, is_upstream = os.fstat(fd), slotformat.pread(fd, len(UPSTREAM), 0) == UPSTREAM
+    has_mark = stat.st_mode & 0o777 == slots.MODE or len(name) == UPSTREAM_NAME
+    if (has_mark and (is_upstream or slotformat.may_be_slots(fd))) or (is_upstream and reads_upstream):
+        return Record(b"", 0, stat.st_mtime, stat.st_mtime, stat.st_mtime, forward="")
+    return None

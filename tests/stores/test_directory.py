@@ -109,12 +109,34 @@ def test_files_of_others_survive_a_mistake(store: Any, clock: Clock) -> None:
     assert not store.has_session(session.id)
 
 
+@pytest.mark.parametrize(
+    ("name", "mode", "contents"),
+    [
+        ("id_rsa", 0o600, b"-----BEGIN OPENSSH PRIVATE KEY-----"),
+        ("secret_key", 0o600, b"x" * 5000),
+        ("credentials", 0o644, b"[default]"),  # as long as a name of 3.4.1
+        ("empty", 0o644, b""),
+    ],
+)
+def test_a_private_file_of_another_program_stays(
+    store: Any, clock: Clock, name: str, mode: int, contents: bytes
+) -> None:
+    stored(store)
+    path = Path(store.directory, name)
+    path.write_bytes(contents)
+    path.chmod(mode)
+    clock.advance(3600)
+    assert store.delete_old_sessions(10) == (1, 0)
+    store.setup(overwrite=True)
+    assert path.read_bytes() == contents
+
+
 def test_the_folder_is_made_at_once_on_request(tmp_path: Path) -> None:
     DirectorySessionStore(tmp_path / "new", create=True)
     assert oct((tmp_path / "new").stat().st_mode & 0o777) == "0o700"
 
 
-@pytest.mark.parametrize("contents", [b"", b"\0", b"garbage", b"\x80\x04", b"2slots\r\n", b"\0" * 5000])
+@pytest.mark.parametrize("contents", [b"", b"\0", b"\x80\x04", b"2slots\r\n", b"\0" * 5000])
 def test_a_damaged_file_is_absent_until_it_is_swept(
     store: Any, clock: Clock, contents: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
