@@ -19,11 +19,12 @@ a `secret_key` or `encryption_key` is set, since its files bear no signature. Wi
 import contextlib
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from .. import ids, slots
 from ..disk import sync_folder
+from ..errors import StoreUnavailable
 from ..record import Record, pack_expires, record_of, unpack_expires
 from .directoryfiles import UPSTREAM, UPSTREAM_NAME, leftover, read_upstream
 from .failures import unavailable, unavailable_on
@@ -109,23 +110,26 @@ class DirectorySessionStore(RecordStore):
 
     @unavailable_on(OSError)
     def scan(self) -> Iterator[tuple[str, Record]]:
-        for key in self._keys():
+        for key in filter(ids.is_id, self._names()):
             record = self.read(key)
             if record is not None:
                 yield key, record
 
     @unavailable_on(OSError)
     def sweep(self, unused_for: float | None) -> tuple[int, int]:
-        deleted = left = 0
-        now = self.clock()
-        for key in self._keys(sweep_litter=True):
+        now, deleted, left = self.clock(), 0, 0
+
+        def sweep_one(key: str) -> None:
+            nonlocal deleted, left
             record = self._look(key)
             if record is None:
-                continue
+                return
             if not record.is_due(now, unused_for):
                 left += record.is_session(now)
             elif self._remove_if_due(key, now, unused_for):
                 deleted += 1
+
+        self._for_each(sweep_one)
         return deleted, left
 
     @unavailable_on(OSError)
@@ -134,10 +138,12 @@ class DirectorySessionStore(RecordStore):
 
     @unavailable_on(OSError)
     def clear(self) -> None:
-        for key in self._keys(sweep_litter=True):
+        def clear_one(key: str) -> None:
             with self._writing(key) as file:
                 if file is not None and self._look_again(key, file) is not None:
                     file.unlink()
+
+        self._for_each(clear_one)
 
     # -- files -------------------------------------------------------------------------------------------------------
 
@@ -152,19 +158,25 @@ class DirectorySessionStore(RecordStore):
         if self.durable:
             sync_folder(self.directory)
 
-    def _keys(self, sweep_litter: bool = False) -> Iterator[str]:
+    def _names(self) -> Iterator[str]:
         with contextlib.suppress(FileNotFoundError), os.scandir(self.directory) as entries:
             for entry in entries:
-                if not entry.is_file(follow_symlinks=False):
-                    continue  # somebody else's
-                if ids.is_id(entry.name):
+                if entry.is_file(follow_symlinks=False):  # else it is somebody else's
                     yield entry.name
-                elif (
-                    sweep_litter
-                    and entry.name.startswith(slots.TEMPORARY[0])
-                    and entry.name.endswith(slots.TEMPORARY[1])
-                ):
-                    slots.sweep_temporary(entry.path)
+
+    def _for_each(self, act: Callable[[str], None]) -> None:
+        """Call `act` with each key, and remove what killed writers left; the first error is raised at the end."""
+        failure: Exception | None = None
+        for name in self._names():
+            try:
+                if ids.is_id(name):
+                    act(name)
+                elif slots.is_temporary(name):
+                    slots.sweep_temporary(self._prefix + name)
+            except (OSError, StoreUnavailable) as error:
+                failure = failure or error
+        if failure is not None:
+            raise failure
 
     def _look(self, key: str) -> Record | None:
         """Return what a sweep goes by, without a lock; None if it is not ours, or gone."""

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from session3 import ids
+from session3 import ids, slots
 from session3.DictSession import DictSession
-from session3.errors import LockTimeout, SessionDeleted
+from session3.errors import LockTimeout, SessionDeleted, StoreUnavailable
 from session3.Session import Session
 from session3.store import directoryfiles
 from session3.store.DirectorySessionStore import DirectorySessionStore
@@ -174,6 +174,29 @@ def test_a_damaged_file_is_overwritten_by_a_new_session(store: Any) -> None:
     fresh["n"] = 1
     store.save_session(fresh)
     assert store.load_session(session.id)["n"] == 1
+
+
+@pytest.mark.parametrize("act", ["sweep", "setup"])
+def test_a_file_that_may_not_be_opened_keeps_no_other(
+    store: Any, clock: Clock, monkeypatch: pytest.MonkeyPatch, act: str
+) -> None:
+    refused = sorted(f"{before}{stored(store).id}{after}" for before, after in [("", ""), slots.TEMPORARY])
+    for _ in range(20):
+        stored(store)
+    for name in (refused[0], ".gone.new"):
+        Path(store.directory, name).write_bytes(b"")
+    clock.advance(3600)
+    open_file = os.open
+
+    def refuse(path: Any, *arguments: Any, **keywords: Any) -> int:
+        if os.path.basename(path) in refused:
+            raise PermissionError(13, "Permission denied")
+        return open_file(path, *arguments, **keywords)
+
+    monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(StoreUnavailable, match="Permission denied"):
+        store.delete_old_sessions(10) if act == "sweep" else store.setup(overwrite=True)
+    assert names(store) == refused
 
 
 def test_a_damaged_lock_is_free(store: Any) -> None:
