@@ -62,7 +62,7 @@ class DirectorySessionStore(RecordStore):
                 record = None if slot is None else _unpack(slot)
             except slots.NotSlots:
                 record = None if self.codec.is_sealed else read_upstream(path)
-        except FileNotFoundError:
+        except (FileNotFoundError, IsADirectoryError):
             return None
         except OSError as error:
             raise unavailable(self, error) from error

@@ -90,6 +90,7 @@ def test_a_file_bears_its_sessions_id_and_nothing_else_is_there(store: Any, make
 def test_what_is_no_file_is_somebody_elses(store: Any) -> None:
     session = stored(store)
     Path(store.directory, "backup").mkdir()
+    assert store.load_session("backup") is None and not store.has_session("backup")
     Path(store.directory, "link").symlink_to(Path(store.directory, session.id))
     os.mkfifo(Path(store.directory, "fifo"))
     assert [id for id, _ in store.iter_sessions()] == [session.id]
