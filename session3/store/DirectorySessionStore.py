@@ -20,7 +20,7 @@ import contextlib
 import os
 import struct
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypeGuard
 
 from .. import ids, slots
 from ..disk import sync_folder
@@ -206,9 +206,16 @@ class DirectorySessionStore(RecordStore):
     # -- the files of session3 3.4.1 ---------------------------------------------------------------------------------
 
     def _miss(self, key: str, id: str | None) -> Found | None:
-        if self.hash_ids and id is not None and len(id) == UPSTREAM_NAME and key != id:
-            return self._find(id, id)  # its files bear the ids themselves
+        if key != id and self._is_upstream_id(id):
+            return self._find(id, id)
         return super()._miss(key, id)
+
+    def was_rotated(self, id: str) -> bool:
+        return super().was_rotated(id) or (ids.is_id(id) and self._is_upstream_id(id) and self._is_tombstone(id))
+
+    def _is_upstream_id(self, id: str | None) -> TypeGuard[str]:
+        """Tell whether the id itself can be a file's name, though ours bear hashes."""
+        return self.hash_ids and id is not None and len(id) == UPSTREAM_NAME
 
     def _leftover(self, fd: int, name: str) -> Record | None:
         return leftover(fd, name, reads_upstream=not self.codec.is_sealed)

@@ -330,6 +330,7 @@ class TestFolderOfSession341:
         store.move_session(moved, "a-new-session-id")
         assert store.load_session(id) is None
         assert str(ids.hash_id("a-new-session-id")) in names(store)
+        assert store.was_rotated(id) and not store.was_rotated("a-new-session-id")
         store.delete_session(self.plant(store))
         assert store.load_session("aZ09_-bcdef") is None
 
