@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, TypeGuard
 
 from .. import ids, slots
-from ..disk import sync_folder
+from ..disk import make_folder
 from ..errors import StoreUnavailable
 from ..record import Record, pack_expires, record_of, unpack_expires
 from .directoryfiles import UPSTREAM, UPSTREAM_NAME, leftover, read_upstream
@@ -154,9 +154,7 @@ class DirectorySessionStore(RecordStore):
         return slots.writing(self._prefix + key, durable=self.durable)
 
     def _make_folder(self) -> None:
-        os.makedirs(self.directory, 0o700, exist_ok=True)
-        if self.durable:
-            sync_folder(self.directory)
+        make_folder(self.directory, 0o700, durable=self.durable)
 
     def _names(self) -> Iterator[str]:
         with contextlib.suppress(FileNotFoundError), os.scandir(self.directory) as entries:
