@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from .durusstorages import close, forget, free, import_durus, start_pack
+from .durusstorages import Interrupted, break_off, close, forget, free, import_durus, start_pack, watch
 from .errors import ConfigurationError, SessionError
 
 T = TypeVar("T")
@@ -59,6 +59,7 @@ class DurusTransactions:
             raise ConfigurationError("this connection has changes of its own; give sessions one that is theirs alone")
         if type(connection.get_storage()).__name__ == "SqliteStorage":
             connection.get_storage().new_oid()  # skips the last number in the file, that Durus would give again
+        watch(connection.get_storage())
         self._connection = connection
 
     @property
@@ -106,6 +107,9 @@ class DurusTransactions:
         except Exception as error:
             self._drop(error)
             raise _Lost(error, committing) from error
+        except Interrupted as interrupted:
+            self._drop(InterruptedError(repr(interrupted.cause)))
+            raise interrupted.cause from None
         except BaseException as error:  # in the middle of a reply, perhaps
             self._drop(InterruptedError(repr(error)))
             raise
@@ -162,10 +166,12 @@ class DurusTransactions:
             raise
         except Exception as error:
             raise DurusFailure(_describe(error)) from error
+        watch(self._connection.get_storage())
         return self._connection
 
     def _drop(self, error: Exception) -> None:
         connection, self._connection = self._connection, None
+        break_off(connection.get_storage())
         if self._opener is None:
             # Not closed: it is not ours. Not used: its file or its server may be in the middle of something.
             self._broken = error

@@ -10,6 +10,7 @@
 import io
 import os
 from typing import TypeVar
+from weakref import WeakSet
 
 from . import locks
 
@@ -24,6 +25,7 @@ class LockedFile:
     """Opens and locks the file that bears a name now, as a context manager; None if none does. `fd`: its descriptor.
 
     A file object owns the descriptor: where a signal's exception comes before `__exit__`, the lock goes when this does.
+    A child that is forked meanwhile has neither: with its copy of the descriptor the lock would outlive us.
     """
 
     fd = -1
@@ -43,6 +45,7 @@ class LockedFile:
                 return None
             self._file = io.FileIO(self.fd, "r+b")
             try:
+                _open.add(self)
                 locks.lock(self.fd)
                 # While we waited the file may have been replaced or removed.
                 if bears_name(self.fd, self.path):
@@ -60,10 +63,28 @@ class LockedFile:
         file, self._file, self.fd = self._file, None, -1
         if file is not None:
             try:
-                # Unlocked, not only closed: a child that was forked meanwhile has the descriptor too.
+                # Unlocked, not only closed: a child that was forked behind Python's back has the descriptor too.
                 locks.unlock(file.fileno())
             finally:
                 file.close()
+
+    def _forget(self) -> None:
+        """Close the parent's file in a forked child, which must not free the lock."""
+        file, self._file, self.fd = self._file, None, -1
+        if file is not None:
+            file.close()
+
+
+_open: "WeakSet[LockedFile]" = WeakSet()  # weak, so that what is forgotten lets go of its lock
+
+
+def _forget_all() -> None:
+    for file in list(_open):
+        file._forget()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_all)
 
 
 def bears_name(fd: int, path: str) -> bool:

@@ -14,6 +14,17 @@ def sync_folder(path: str) -> None:
             os.close(fd)
 
 
+def make_folder(path: str, mode: int, *, durable: bool = False) -> None:
+    """Make a folder that may be there already, and those above it; `durable`: their names survive a power cut."""
+    new = [path]
+    while durable and not exists(os.path.dirname(new[-1]) or "."):
+        new.append(os.path.dirname(new[-1]))
+    os.makedirs(path, mode, exist_ok=True)
+    if durable:
+        for folder in reversed(new):
+            sync_folder(folder)
+
+
 def exists(path: str) -> bool:
     """Tell whether a file is there. OSError where that can't be told: no permission is no absence."""
     try:

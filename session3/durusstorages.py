@@ -9,6 +9,7 @@ import itertools
 import logging
 import os
 import pickle
+import socket
 import sqlite3
 import sys
 import threading
@@ -22,6 +23,14 @@ _SHRINK_EVERY = 100  # transactions; each loads a few objects
 
 #: Connections that came over a fork. SQLite forbids to close one there, and freeing is closing.
 _inherited: list[Any] = []
+
+
+class Interrupted(BaseException):
+    """A signal's exception came before the reply to a request; no Exception, which could pass for a damaged record."""
+
+    def __init__(self, cause: Exception) -> None:
+        super().__init__()
+        self.cause = cause
 
 
 def import_durus() -> None:
@@ -98,6 +107,25 @@ def is_bound_to_thread(storage: Any) -> bool:
     return bool(bound)
 
 
+def watch(storage: Any) -> None:
+    """Let loads from a server raise Interrupted for what is neither Durus's nor the network's."""
+    from durus.error import DurusError
+
+    if not is_shared(storage) or "load" in vars(storage):
+        return
+    load = storage.load
+
+    def load_or_tell(oid: bytes) -> Any:
+        try:
+            return load(oid)
+        except (DurusError, OSError):
+            raise
+        except Exception as error:
+            raise Interrupted(error) from error
+
+    storage.load = load_or_tell
+
+
 def start_pack(storage: Any) -> Iterator[object]:
     filename = getattr(storage, "get_filename", str)()
     if exists(filename):
@@ -108,6 +136,13 @@ def start_pack(storage: Any) -> Iterator[object]:
     if steps is None:
         storage.pack()
     return iter(steps or ())
+
+
+def break_off(storage: Any) -> None:
+    """Tell a server that nothing more comes of what may be half a request: all its clients wait while it waits."""
+    if hasattr(storage, "s"):
+        with contextlib.suppress(OSError):
+            storage.s.shutdown(socket.SHUT_RDWR)
 
 
 def close(storage: Any) -> None:

@@ -99,6 +99,12 @@ def look(fd: int) -> View:
     return View(size, 1, None, False)
 
 
+def may_be_slots(fd: int) -> bool:
+    """Tell whether a damaged file can have been one of ours: it starts so, or with zeros, or is empty (a power cut)."""
+    start = pread(fd, len(_MAGIC), 0)
+    return start == _MAGIC or not start.strip(b"\0")
+
+
 def _checksum(revision: int, body: bytes) -> int:
     return zlib.crc32(body, zlib.crc32(_SUMMED.pack(revision, len(body))))
 

@@ -31,6 +31,7 @@ __all__ = [
     "Slot",
     "SlotFile",
     "create",
+    "is_temporary",
     "read",
     "sweep_temporary",
     "temporary_name",
@@ -147,6 +148,11 @@ def sweep_temporary(path: str) -> None:
     with LockedFile(path) as file:
         if file is not None:
             os.unlink(path)
+
+
+def is_temporary(name: str) -> bool:
+    """Tell whether a name, without its folder, is a temporary one."""
+    return name.startswith(TEMPORARY[0]) and name.endswith(TEMPORARY[1])
 
 
 def temporary_name(path: str) -> str:

@@ -1,6 +1,8 @@
 """What `store.locked` promises on every store of records."""
 
 import logging
+import os
+import signal
 import threading
 from typing import Any
 
@@ -9,8 +11,9 @@ import pytest
 from session3.DictSession import DictSession
 from session3.errors import LockTimeout
 from session3.ids import is_cookie_id
+from session3.store import SessionLock
 
-from .processes import Child
+from .processes import Child, is_true_in_a_fork
 from .sessions import Clock
 
 
@@ -139,3 +142,64 @@ class ProcessLockContract:
             with store.locked(id, timeout=30):
                 add_one(store, id)
         assert store.load_session(id)["n"] == 1
+
+    def test_a_forked_child_leaves_its_parents_lock_alone(self, store: Any) -> None:
+        id = id_of(store)
+        with store.locked(id) as lock:
+
+            def leave() -> bool:
+                is_renewed = lock.renew()
+                lock.__exit__(None, None, None)
+                return not is_renewed
+
+            assert is_true_in_a_fork(leave)
+            with pytest.raises(LockTimeout), store.locked(id, timeout=0):
+                pass
+            assert lock.renew()
+
+    def test_a_killed_holder_frees_it_before_anybody_waits_for_it(self, store: Any) -> None:
+        id = id_of(store)
+
+        def hold(report: Any) -> None:
+            with store.locked(id, lease=10_000):
+                report(1)
+                threading.Event().wait()
+
+        with Child(hold) as child:
+            assert child.report() == 1
+            os.kill(child.pid, signal.SIGKILL)
+            os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)  # a zombie from now on
+            with store.locked(id, timeout=0):
+                pass
+
+    @pytest.mark.parametrize("is_anothers", [False, True])
+    def test_a_holder_that_proc_hides_is_alive(
+        self, store: Any, monkeypatch: pytest.MonkeyPatch, is_anothers: bool
+    ) -> None:
+        """Mounted with hidepid, /proc shows the processes of other users to nobody."""
+        id, state_of = id_of(store), SessionLock._state_of
+
+        def hold(report: Any) -> None:
+            with store.locked(id, lease=10_000):
+                report(1)
+                threading.Event().wait()
+
+        def show_ours(pid: int) -> tuple[str, str]:
+            if pid != os.getpid():
+                raise FileNotFoundError
+            return state_of(pid)
+
+        def refuse(pid: int, number: int) -> None:
+            raise PermissionError
+
+        with Child(hold) as child:
+            assert child.report() == 1
+            monkeypatch.setattr(SessionLock, "_state_of", show_ours)
+            with monkeypatch.context() as patch:
+                if is_anothers:
+                    patch.setattr(os, "kill", refuse)
+                with pytest.raises(LockTimeout), store.locked(id, timeout=0):
+                    pass
+            child.kill()
+            with store.locked(id, timeout=0):
+                pass

@@ -76,6 +76,20 @@ def test_its_folder_survives(tmp_path: Path, synced: list[str]) -> None:
     assert cost(synced, lambda: DirectorySessionStore(tmp_path / "a", create=True, durable=True)) == ["folder"]
 
 
+def test_the_folders_above_it_survive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[str] = []
+    fsync = os.fsync
+
+    def note(fd: int) -> None:
+        synced.append(os.readlink(f"/proc/self/fd/{fd}"))
+        fsync(fd)
+
+    monkeypatch.setattr(os, "fsync", note)
+    above = os.path.realpath(tmp_path)
+    DirectorySessionStore(tmp_path / "a" / "b" / "c", create=True, durable=True)
+    assert sorted(synced) == [above, f"{above}/a", f"{above}/a/b"]
+
+
 def test_shelve(tmp_path: Path, synced: list[str], clock: Clock) -> None:
     store = ShelveSessionStore(tmp_path / "sessions", durable=True, clock=clock)
     write = ["file", "file"]  # the value, and then the line that counts

@@ -571,6 +571,45 @@ def test_a_forked_child_keeps_no_lock_of_its_parent(path: str) -> None:
         assert status_of(pid) == 0
 
 
+def test_the_lock_of_a_killed_process_goes_though_its_child_lives_on(path: str) -> None:
+    slots.create(path, 1, b"one")
+    stay, leave = os.pipe()
+
+    def live_on() -> None:
+        os.close(leave)
+        os.read(stay, 1)
+
+    def be_killed() -> None:
+        with slots.writing(path):
+            fork(live_on)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    assert status_of(fork(be_killed)) == -signal.SIGKILL
+    try:
+        signal.alarm(10)
+        overwrite(path, 2, b"two")
+    finally:
+        os.close(leave)
+        os.close(stay)
+
+
+def test_a_forked_child_leaves_the_file_and_the_lock_to_its_parent(path: str) -> None:
+    slots.create(path, 1, b"one")
+    with slots.writing(path) as file:
+        assert file is not None
+
+        def leave() -> None:
+            with pytest.raises(OSError):
+                file.overwrite(2, b"two")
+            file.__exit__()
+
+        assert status_of(fork(leave)) == 0
+        with open(path, "rb") as other, pytest.raises(BlockingIOError):
+            fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        file.overwrite(2, b"mine")
+    assert held(path) == (2, b"mine")
+
+
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # it was not closed, that's the point
 def test_what_a_signal_kept_from_its_end_holds_no_lock(path: str) -> None:
     """A signal's exception can come between the lock and the block, or before the end of the block has begun."""

@@ -19,20 +19,20 @@ a `secret_key` or `encryption_key` is set, since its files bear no signature. Wi
 import contextlib
 import os
 import struct
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, TypeGuard
 
 from .. import ids, slots
-from ..disk import sync_folder
+from ..disk import make_folder
+from ..errors import StoreUnavailable
 from ..record import Record, pack_expires, record_of, unpack_expires
+from .directoryfiles import UPSTREAM, UPSTREAM_NAME, leftover, read_upstream
 from .failures import unavailable, unavailable_on
 from .RecordStore import RecordStore
 from .SessionRecords import Found
 
 _HEAD = struct.Struct("<ddddHH")  # created, modified, accessed, expires; lengths of user key and forward plus one
 _NOTE = struct.Struct("<dd")  # accessed, expires
-_UPSTREAM = b"\x80\x04"  # how the files of session3 3.4.1 start: a bare pickle, protocol 4
-_UPSTREAM_NAME = 11  # characters in their names
 
 
 class DirectorySessionStore(RecordStore):
@@ -61,8 +61,8 @@ class DirectorySessionStore(RecordStore):
                 slot = slots.read(path)
                 record = None if slot is None else _unpack(slot)
             except slots.NotSlots:
-                record = self._read_upstream(path)
-        except FileNotFoundError:
+                record = None if self.codec.is_sealed else read_upstream(path)
+        except (FileNotFoundError, IsADirectoryError):
             return None
         except OSError as error:
             raise unavailable(self, error) from error
@@ -107,23 +107,26 @@ class DirectorySessionStore(RecordStore):
 
     @unavailable_on(OSError)
     def scan(self) -> Iterator[tuple[str, Record]]:
-        for key in self._keys():
+        for key in filter(ids.is_id, self._names()):
             record = self.read(key)
             if record is not None:
                 yield key, record
 
     @unavailable_on(OSError)
     def sweep(self, unused_for: float | None) -> tuple[int, int]:
-        deleted = left = 0
-        now = self.clock()
-        for key in self._keys(sweep_litter=True):
+        now, deleted, left = self.clock(), 0, 0
+
+        def sweep_one(key: str) -> None:
+            nonlocal deleted, left
             record = self._look(key)
             if record is None:
-                continue
+                return
             if not record.is_due(now, unused_for):
                 left += record.is_session(now)
             elif self._remove_if_due(key, now, unused_for):
                 deleted += 1
+
+        self._for_each(sweep_one)
         return deleted, left
 
     @unavailable_on(OSError)
@@ -132,10 +135,12 @@ class DirectorySessionStore(RecordStore):
 
     @unavailable_on(OSError)
     def clear(self) -> None:
-        for key in self._keys(sweep_litter=True):
+        def clear_one(key: str) -> None:
             with self._writing(key) as file:
-                if file is not None and self._look(key) is not None:
+                if file is not None and self._look_again(key, file) is not None:
                     file.unlink()
+
+        self._for_each(clear_one)
 
     # -- files -------------------------------------------------------------------------------------------------------
 
@@ -146,45 +151,49 @@ class DirectorySessionStore(RecordStore):
         return slots.writing(self._prefix + key, durable=self.durable)
 
     def _make_folder(self) -> None:
-        os.makedirs(self.directory, 0o700, exist_ok=True)
-        if self.durable:
-            sync_folder(self.directory)
+        make_folder(self.directory, 0o700, durable=self.durable)
 
-    def _keys(self, sweep_litter: bool = False) -> Iterator[str]:
+    def _names(self) -> Iterator[str]:
         with contextlib.suppress(FileNotFoundError), os.scandir(self.directory) as entries:
             for entry in entries:
-                if not entry.is_file(follow_symlinks=False):
-                    continue  # somebody else's
-                if ids.is_id(entry.name):
+                if entry.is_file(follow_symlinks=False):  # else it is somebody else's
                     yield entry.name
-                elif (
-                    sweep_litter
-                    and entry.name.startswith(slots.TEMPORARY[0])
-                    and entry.name.endswith(slots.TEMPORARY[1])
-                ):
-                    slots.sweep_temporary(entry.path)
+
+    def _for_each(self, act: Callable[[str], None]) -> None:
+        """Call `act` with each key, and remove what killed writers left; the first error is raised at the end."""
+        failure: Exception | None = None
+        for name in self._names():
+            try:
+                if ids.is_id(name):
+                    act(name)
+                elif slots.is_temporary(name):
+                    slots.sweep_temporary(self._prefix + name)
+            except (OSError, StoreUnavailable) as error:
+                failure = failure or error
+        if failure is not None:
+            raise failure
 
     def _look(self, key: str) -> Record | None:
-        """Return what a sweep goes by: the record, or for a damaged file of ours one as old as the file.
-
-        A file that was never a session's, in a folder that was given by mistake, has hardly the mode of ours.
-        """
+        """Return what a sweep goes by, without a lock; None if it is not ours, or gone."""
         record = self.read(key)
-        if record is not None:
-            return record
-        with contextlib.suppress(FileNotFoundError):
-            stat = os.stat(self._prefix + key)
-            if stat.st_mode & 0o777 == slots.MODE or len(key) == _UPSTREAM_NAME:
-                return Record(b"", 0, stat.st_mtime, stat.st_mtime, stat.st_mtime, forward="")
-        return None
+        if record is None:
+            with contextlib.suppress(FileNotFoundError), open(self._prefix + key, "rb") as file:
+                record = self._leftover(file.fileno(), key)
+        return record
+
+    def _look_again(self, key: str, file: slots.SlotFile | None) -> Record | None:
+        """Return what a sweep goes by, now that the file is locked: it may have been used since.
+
+        `read` would lock a damaged file, too, and wait for ourselves.
+        """
+        if file is None:
+            return None
+        return self._leftover(file.fd, key) if file.slot is None else _unpack(file.slot)
 
     def _remove_if_due(self, key: str, now: float, unused_for: float | None) -> bool:
         with self._writing(key) as file:
-            if file is None:
-                return False
-            # Now that it is locked, look again: it may have been used since.
-            record = self._look(key) if file.slot is None else _unpack(file.slot)
-            if record is None or not record.is_due(now, unused_for):
+            record = self._look_again(key, file)
+            if file is None or record is None or not record.is_due(now, unused_for):
                 return False
             file.unlink()
             return True
@@ -192,24 +201,25 @@ class DirectorySessionStore(RecordStore):
     # -- the files of session3 3.4.1 ---------------------------------------------------------------------------------
 
     def _miss(self, key: str, id: str | None) -> Found | None:
-        if self.hash_ids and id is not None and len(id) == _UPSTREAM_NAME and key != id:
-            return self._find(id, id)  # its files bear the ids themselves
+        if key != id and self._is_upstream_id(id):
+            return self._find(id, id)
         return super()._miss(key, id)
 
-    def _read_upstream(self, path: str) -> Record | None:
-        if self.codec.is_sealed:
-            return None
-        with open(path, "rb") as file:
-            payload, stat = file.read(), os.fstat(file.fileno())
-        if not payload.startswith(_UPSTREAM):
-            return None
-        return Record(payload, stat.st_mtime_ns, stat.st_mtime, stat.st_mtime, stat.st_mtime)
+    def was_rotated(self, id: str) -> bool:
+        return super().was_rotated(id) or (ids.is_id(id) and self._is_upstream_id(id) and self._is_tombstone(id))
+
+    def _is_upstream_id(self, id: str | None) -> TypeGuard[str]:
+        """Tell whether the id itself can be a file's name, though ours bear hashes."""
+        return self.hash_ids and id is not None and len(id) == UPSTREAM_NAME
+
+    def _leftover(self, fd: int, name: str) -> Record | None:
+        return leftover(fd, name, reads_upstream=not self.codec.is_sealed)
 
     def _revision(self, file: slots.SlotFile) -> int | None:
         if file.slot is not None:
             return file.slot.revision
         # A file of 3.4.1 has no revision but its time; one that is damaged has no live session to replace.
-        return os.fstat(file.fd).st_mtime_ns if file.starts_with(_UPSTREAM) else None
+        return os.fstat(file.fd).st_mtime_ns if file.starts_with(UPSTREAM) else None
 
 
 def _pack(record: Record) -> bytes:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("session3")
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.001, 0.05  # seconds between two tries
+_ENDED = ("Z", "X")  # states of a process that is no more, though nobody has waited for it yet
 
 
 class SessionLock:
@@ -35,8 +36,10 @@ class SessionLock:
         self._timeout = timeout
         self._lease = lease
         self._revision: int | None = None
+        self._pid = 0
 
     def __enter__(self) -> "SessionLock":
+        self._pid = os.getpid()
         deadline, pause = time.monotonic() + self._timeout, _FIRST_PAUSE
         while not self._try():
             left = deadline - time.monotonic()
@@ -48,13 +51,15 @@ class SessionLock:
         return self
 
     def __exit__(self, *exception: object) -> None:
+        if self._pid != os.getpid():
+            return  # it is the lock of the process that we were forked from
         if self._revision is not None and not self._write(lease=0):
             log.warning("%r: the lock on session %s was lost before it was released", self._store, self._name)
         self._revision = None
 
     def renew(self) -> bool:
-        """Start the lease anew; False if the lock was lost meanwhile, since the lease had ended."""
-        return self._write(self._lease)
+        """Start the lease anew; False if the lock was lost meanwhile, since the lease had ended, or is our parent's."""
+        return self._pid == os.getpid() and self._write(self._lease)
 
     def _try(self) -> bool:
         record = self._record(first_revision(), self._lease)
@@ -63,7 +68,8 @@ class SessionLock:
             return True
         current = self._store.read(self._key)
         if current is None:
-            return False  # released since
+            # Swept since; or damaged, and only that is removed, since what has a forward stays.
+            return self._store.remove(self._key) and self._try()
         if current.revision != record.revision:  # else it is our own, and only the reply was lost
             if not (current.is_expired(self._store.clock()) or _is_dead(current.user_key or "")):
                 return False
@@ -92,7 +98,7 @@ def _holder() -> str:
     """Return what tells this process from all others of this machine, as far as it can be told."""
     with suppress(OSError), open("/proc/sys/kernel/random/boot_id") as boot:
         space = os.readlink("/proc/self/ns/pid")  # where process numbers count
-        return f"{boot.read().strip()} {space} {os.getpid()} {_start_of(os.getpid())}"
+        return f"{boot.read().strip()} {space} {os.getpid()} {_state_of(os.getpid())[1]}"
     return ""
 
 
@@ -102,13 +108,27 @@ def _is_dead(holder: str) -> bool:
     if len(theirs) != 4 or ours[:2] != theirs[:2]:
         return False
     try:
-        return _start_of(int(theirs[2])) != theirs[3]
+        state, start = _state_of(int(theirs[2]))
     except (FileNotFoundError, ProcessLookupError):
-        return True
+        return not _is_running(int(theirs[2]))
     except (OSError, ValueError):
         return False
+    return start != theirs[3] or state in _ENDED
 
 
-def _start_of(pid: int) -> str:
+def _is_running(pid: int) -> bool:
+    """Tell whether there is a process of this number; /proc may hide those of other users (hidepid)."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        pass  # there is one, of another user
+    return True
+
+
+def _state_of(pid: int) -> tuple[str, str]:
+    """Return a process's state, and when it started, in ticks since the boot: fields 3 and 22."""
     with open(f"/proc/{pid}/stat") as stat:
-        return stat.read().rpartition(")")[2].split()[19]  # field 22: when it started, in ticks since the boot
+        fields = stat.read().rpartition(")")[2].split()
+    return fields[0], fields[19]

@@ -33,8 +33,12 @@ def run(case: Case, long: bool) -> Figures:
 
 
 def _beside_a_sweeper(store: Any, times: int) -> int:
-    """Use sessions while a thread sweeps without a pause; the answer is as that of `_use`."""
+    """Use sessions while a thread sweeps without a pause; return 10,000 for each that is gone in the end, plus errors.
+
+    In the end, since a sweeper may have looked at a session before it was saved, and delete it any time later.
+    """
     stop, errors = threading.Event(), [0]
+    saved: list[str] = []
 
     def sweep() -> None:
         while not stop.is_set():
@@ -43,32 +47,31 @@ def _beside_a_sweeper(store: Any, times: int) -> int:
 
     sweeper = threading.Thread(target=sweep, daemon=True)
     sweeper.start()
-    answer = _use(store, times)
+    for n in range(times):
+        errors[0] += _use(store, n, saved)
     stop.set()
     sweeper.join(PATIENCE)
-    return answer + errors[0] + sweeper.is_alive()
+    return 10_000 * sum(not store.has_session(id) for id in saved) + errors[0] + sweeper.is_alive()
 
 
-def _use(store: Any, times: int) -> int:
-    """Use sessions that are due to be swept; return 10,000 for each that was gone after it was saved, plus errors."""
-    answer = 0
-    for n in range(times):
-        id, session = make_id(), DictSession(None)
-        session.id, session["n"] = id, n
-        try:
-            store.save_session(session)
-            _age(store, id)
-            again = store.load_session(id)
-            if again is None:
-                continue  # swept before it was used
-            again["n"] = -1
-            store.save_session(again)
-            answer += 10_000 * (not store.has_session(id))
-        except SessionDeleted:
-            continue  # swept in between: deleting wins, and nobody was told that it was saved
-        except Exception as error:  # anything else is what the table is about
-            answer += note(error)
-    return answer
+def _use(store: Any, n: int, saved: list[str]) -> int:
+    """Use a session that is due to be swept, and add it to those saved if it was; return the number of errors."""
+    id, session = make_id(), DictSession(None)
+    session.id, session["n"] = id, n
+    try:
+        store.save_session(session)
+        _age(store, id)
+        again = store.load_session(id)
+        if again is None:
+            return 0  # swept before it was used
+        again["n"] = -1
+        store.save_session(again)
+        saved.append(id)
+    except SessionDeleted:
+        pass  # swept in between: deleting wins, and nobody was told that it was saved
+    except Exception as error:  # anything else is what the table is about
+        return note(error)
+    return 0
 
 
 def _age(store: Any, key: str) -> None:

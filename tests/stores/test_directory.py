@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
-from session3 import ids
+from session3 import ids, slots
 from session3.DictSession import DictSession
-from session3.errors import SessionDeleted
+from session3.errors import LockTimeout, SessionDeleted, StoreUnavailable
 from session3.Session import Session
+from session3.store import directoryfiles
 from session3.store.DirectorySessionStore import DirectorySessionStore
 
 from ..contract import (
@@ -23,6 +24,7 @@ from ..contract import (
     ThreadContract,
     stored,
 )
+from ..processes import is_true_in_a_fork
 from ..sessions import Bomb, Clock, Shop
 
 
@@ -88,6 +90,7 @@ def test_a_file_bears_its_sessions_id_and_nothing_else_is_there(store: Any, make
 def test_what_is_no_file_is_somebody_elses(store: Any) -> None:
     session = stored(store)
     Path(store.directory, "backup").mkdir()
+    assert store.load_session("backup") is None and not store.has_session("backup")
     Path(store.directory, "link").symlink_to(Path(store.directory, session.id))
     os.mkfifo(Path(store.directory, "fifo"))
     assert [id for id, _ in store.iter_sessions()] == [session.id]
@@ -107,12 +110,34 @@ def test_files_of_others_survive_a_mistake(store: Any, clock: Clock) -> None:
     assert not store.has_session(session.id)
 
 
+@pytest.mark.parametrize(
+    ("name", "mode", "contents"),
+    [
+        ("id_rsa", 0o600, b"-----BEGIN OPENSSH PRIVATE KEY-----"),
+        ("secret_key", 0o600, b"x" * 5000),
+        ("credentials", 0o644, b"[default]"),  # as long as a name of 3.4.1
+        ("empty", 0o644, b""),
+    ],
+)
+def test_a_private_file_of_another_program_stays(
+    store: Any, clock: Clock, name: str, mode: int, contents: bytes
+) -> None:
+    stored(store)
+    path = Path(store.directory, name)
+    path.write_bytes(contents)
+    path.chmod(mode)
+    clock.advance(3600)
+    assert store.delete_old_sessions(10) == (1, 0)
+    store.setup(overwrite=True)
+    assert path.read_bytes() == contents
+
+
 def test_the_folder_is_made_at_once_on_request(tmp_path: Path) -> None:
     DirectorySessionStore(tmp_path / "new", create=True)
     assert oct((tmp_path / "new").stat().st_mode & 0o777) == "0o700"
 
 
-@pytest.mark.parametrize("contents", [b"", b"\0", b"garbage", b"\x80\x04", b"2slots\r\n", b"\0" * 5000])
+@pytest.mark.parametrize("contents", [b"", b"\0", b"\x80\x04", b"2slots\r\n", b"\0" * 5000])
 def test_a_damaged_file_is_absent_until_it_is_swept(
     store: Any, clock: Clock, contents: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -129,6 +154,20 @@ def test_a_damaged_file_is_absent_until_it_is_swept(
     assert names(store) == []
 
 
+@pytest.mark.parametrize("act", ["sweep", "setup"])
+def test_a_file_whose_slots_are_damaged_hangs_nobody(store: Any, clock: Clock, act: str) -> None:
+    session = stored(store)
+    with Path(store.directory, session.id).open("r+b") as file:
+        file.seek(4136)
+        file.write(b"\xff" * 4)
+    clock.advance(3600)
+    if act == "sweep":
+        assert is_true_in_a_fork(lambda: store.delete_old_sessions(10) == (1, 0))
+    else:
+        assert is_true_in_a_fork(lambda: store.setup(overwrite=True) is None)
+    assert names(store) == []
+
+
 def test_a_damaged_file_is_overwritten_by_a_new_session(store: Any) -> None:
     session = stored(store)
     Path(store.directory, session.id).write_bytes(b"garbage")
@@ -138,12 +177,86 @@ def test_a_damaged_file_is_overwritten_by_a_new_session(store: Any) -> None:
     assert store.load_session(session.id)["n"] == 1
 
 
+@pytest.mark.parametrize("act", ["sweep", "setup"])
+def test_a_file_that_may_not_be_opened_keeps_no_other(
+    store: Any, clock: Clock, monkeypatch: pytest.MonkeyPatch, act: str
+) -> None:
+    refused = sorted(f"{before}{stored(store).id}{after}" for before, after in [("", ""), slots.TEMPORARY])
+    for _ in range(20):
+        stored(store)
+    for name in (refused[0], ".gone.new"):
+        Path(store.directory, name).write_bytes(b"")
+    clock.advance(3600)
+    open_file = os.open
+
+    def refuse(path: Any, *arguments: Any, **keywords: Any) -> int:
+        if os.path.basename(path) in refused:
+            raise PermissionError(13, "Permission denied")
+        return open_file(path, *arguments, **keywords)
+
+    monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(StoreUnavailable, match="Permission denied"):
+        store.delete_old_sessions(10) if act == "sweep" else store.setup(overwrite=True)
+    assert names(store) == refused
+
+
+def test_a_damaged_lock_is_free(store: Any) -> None:
+    with store.locked("session1") as lock:
+        Path(store.directory, lock._key).write_bytes(b"")
+        with store.locked("session1", timeout=0), pytest.raises(LockTimeout), store.locked("session1", timeout=0):
+            pass
+    assert names(store) == [lock._key]
+
+
 def test_what_a_killed_process_left_is_swept(store: Any) -> None:
     session = stored(store)
     Path(store.directory, f".{session.id}.new").write_bytes(b"half a sess")
     Path(store.directory, ".gone.new").write_bytes(b"")
     assert store.delete_old_sessions(10) == (0, 1)
     assert names(store) == [session.id]
+
+
+def touch(store: Any, id: str, clock: Clock) -> None:
+    assert store.touch(id, clock(), None)
+
+
+def save(store: Any, id: str, clock: Clock) -> None:
+    session = store.load_session(id)
+    session["n"] = 1
+    store.save_session(session)
+
+
+def outgrow(store: Any, id: str, clock: Clock) -> None:
+    session = store.load_session(id)
+    session["blob"] = "x" * 100_000
+    store.save_session(session)
+
+
+def replace_damaged(store: Any, id: str, clock: Clock) -> None:
+    store.save_session(DictSession(id))
+
+
+@pytest.mark.parametrize("use", [touch, save, outgrow, replace_damaged])
+def test_a_session_that_is_used_during_the_sweep_stays(
+    store: Any, clock: Clock, monkeypatch: pytest.MonkeyPatch, use: Any
+) -> None:
+    """After the sweep has looked at it, before it has locked it."""
+    session, old = stored(store), stored(store)
+    if use is replace_damaged:
+        Path(store.directory, session.id).write_bytes(b"")
+    clock.advance(100)
+    writing = store._writing
+
+    def use_and_write(key: str) -> Any:
+        if key == session.id:
+            monkeypatch.undo()
+            use(store, session.id, clock)
+        return writing(key)
+
+    monkeypatch.setattr(store, "_writing", use_and_write)
+    assert store.delete_old_sessions(1) == (1, 0)
+    assert store._writing == writing
+    assert store.has_session(session.id) and not store.has_session(old.id)
 
 
 class TestFolderOfSession341:
@@ -175,13 +288,13 @@ class TestFolderOfSession341:
         assert names(store) == [id]
 
     def test_one_that_is_removed_while_it_is_read_is_absent(self, store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-        id, read = self.plant(store), store._read_upstream
+        id, read = self.plant(store), directoryfiles.read_upstream
 
         def read_late(path: str) -> Any:
             Path(path).unlink()
             return read(path)
 
-        monkeypatch.setattr(store, "_read_upstream", read_late)
+        monkeypatch.setattr("session3.store.DirectorySessionStore.read_upstream", read_late)
         assert store.load_session(id) is None
 
     def test_keeps_the_items_of_a_dict_session(self, store: Any) -> None:
@@ -217,6 +330,7 @@ class TestFolderOfSession341:
         store.move_session(moved, "a-new-session-id")
         assert store.load_session(id) is None
         assert str(ids.hash_id("a-new-session-id")) in names(store)
+        assert store.was_rotated(id) and not store.was_rotated("a-new-session-id")
         store.delete_session(self.plant(store))
         assert store.load_session("aZ09_-bcdef") is None
 

@@ -315,6 +315,80 @@ def test_a_write_whose_reply_was_lost_is_its_own(server: DurusServer, monkeypatc
     store.close()
 
 
+class Alarm(BaseException):
+    """What the handler of a signal may raise, wherever the program is."""
+
+
+def interrupt_loads(
+    store: DurusSessionStore, id: str, error: BaseException, monkeypatch: pytest.MonkeyPatch
+) -> list[BaseException]:
+    """Let a signal's exception come once between the request for a session's record and the reply."""
+    from durus.client_storage import ClientStorage
+
+    oid = store._transactions.run(lambda root, again: root["session3"][id]._p_oid)
+    store._transactions.free()
+    receive, pending = ClientStorage._get_load_response, [error]
+
+    def receive_late(self: Any, wanted: bytes) -> Any:
+        if wanted == oid and pending:
+            raise pending.pop()
+        return receive(self, wanted)
+
+    monkeypatch.setattr(ClientStorage, "_get_load_response", receive_late)
+    return pending
+
+
+@pytest.mark.parametrize("is_handed_in", [False, True])
+@pytest.mark.parametrize("error", [Alarm(), KeyboardInterrupt(), ValueError("the alarm"), EOFError("the alarm")])
+def test_after_an_interrupted_request_nobody_reads_its_reply(
+    server: DurusServer, monkeypatch: pytest.MonkeyPatch, error: BaseException, is_handed_in: bool
+) -> None:
+    connection = open_server("127.0.0.1", server.port)
+    store = DurusSessionStore(connection if is_handed_in else Server("127.0.0.1", server.port))
+    one, other = stored(store, user="alice"), stored(store, user="bob")
+    pending = interrupt_loads(store, one.id, error, monkeypatch)
+    with pytest.raises(type(error)) as caught:
+        store.load_session(one.id)
+    assert caught.value is error and not pending
+    if is_handed_in:
+        with pytest.raises(StoreUnavailable, match="handed in can't be opened again"):
+            store.load_session(other.id)
+    else:
+        assert store.load_session(other.id).user == "bob" and store.load_session(one.id).user == "alice"
+    store.close()
+    connection.get_storage().s.close()
+
+
+def test_an_interrupted_request_holds_up_no_other_client(server: DurusServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server serves one at a time, and waits for the rest of a request that it has begun to read."""
+    from durus import client_storage
+
+    connection = open_server("127.0.0.1", server.port)
+    store, session = DurusSessionStore(connection), DictSession("session1")
+
+    def send_half(socket: Any, data: bytes) -> None:
+        raise Alarm
+
+    with monkeypatch.context() as patch, pytest.raises(Alarm):
+        patch.setattr(client_storage, "write_int4_str", send_half)
+        store.save_session(session)
+    # Sooner than the server, after ten seconds, has had enough by itself.
+    with DurusSessionStore(Server("127.0.0.1", server.port, timeout=8)) as another:
+        stored(another)
+    connection.get_storage().s.close()
+
+
+def test_a_sweep_that_is_interrupted_deletes_nothing(
+    server: DurusServer, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with DurusSessionStore(Server("127.0.0.1", server.port), clock=clock) as store:
+        session = stored(store)
+        pending = interrupt_loads(store, session.id, ValueError("the alarm"), monkeypatch)
+        with pytest.raises(ValueError, match="the alarm"):
+            store.delete_old_sessions(10)
+        assert not pending and store.has_session(session.id)
+
+
 def test_a_rival_after_a_lost_reply_is_a_rival(server: DurusServer, monkeypatch: pytest.MonkeyPatch) -> None:
     store = DurusSessionStore(Server("127.0.0.1", server.port))
     rival = DurusSessionStore(Server("127.0.0.1", server.port))
