@@ -217,7 +217,7 @@ def test_what_a_killed_process_left_is_swept(store: Any) -> None:
 
 
 def touch(store: Any, id: str, clock: Clock) -> None:
-    assert store.touch(id, clock(), None)
+    assert store.touch(id, store.read(id).revision, clock(), None)
 
 
 def save(store: Any, id: str, clock: Clock) -> None:
