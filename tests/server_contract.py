@@ -1,6 +1,7 @@
 """What the SQL stores on servers promise beside the contract; the fixtures are those of their test files."""
 
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -186,6 +187,52 @@ class ServerSQLContract:
         assert list(store.iter_sessions()) == []
 
 
+class CutOffContract:
+    """Fixtures beside those above: `cut_off()` lets the next statement end in a TimeoutError before its reply is read,
+    as the signal that ends a request does.
+    """
+
+    @pytest.mark.parametrize("act", ["load_session", "has_session", "delete_session", "setup"])
+    def test_no_other_request_gets_the_reply(self, store: Any, cut_off: Any, act: str) -> None:
+        alice, bob = stored(store), stored(store)
+        cut_off()
+        with pytest.raises(TimeoutError):
+            getattr(store, act)(*([] if act == "setup" else [alice.id]))
+        for _ in range(3):
+            assert store.load_session(bob.id).id == bob.id
+            assert store.load_session(new_id()) is None
+
+    def test_nor_on_a_connection_that_is_just_being_set_up(self, store: Any, cut_off: Any) -> None:
+        session = stored(store)
+        store.close()
+        cut_off()
+        with pytest.raises(StoreUnavailable):
+            store.load_session(session.id)
+        assert store.load_session(session.id).id == session.id
+
+    def test_a_bare_connection_is_not_used_again(
+        self, store: Any, store_class: Any, connect: Any, cut_off: Any
+    ) -> None:
+        session = stored(store)
+        bare = store_class(connect(), store._name)
+        cut_off()
+        with pytest.raises(TimeoutError):
+            bare.load_session(session.id)
+        for _ in range(3):
+            with pytest.raises(StoreUnavailable):
+                bare.load_session(session.id)
+
+    def test_what_was_not_even_sent_costs_no_connection(self, store_class: Any, connect: Any, store: Any) -> None:
+        connection = connect()
+        try:
+            bare = store_class(connection, store._name)
+            with pytest.raises(UnicodeEncodeError):
+                bare.read("\ud800")
+            assert bare.has_session(stored(bare).id)
+        finally:
+            connection.close()
+
+
 class RestartContract:
     """For a server that the test may kill: the fixture `server` is one of its own, `own_store` a store on it."""
 
@@ -212,3 +259,18 @@ def refused(store: Any, size: int, error: type[Exception] = PayloadTooLarge) -> 
         store.save_session(session)
     assert dict(store.load_session(session.id)) == {"kept": True}
     return str(caught.value)
+
+
+def fail_once(
+    monkeypatch: pytest.MonkeyPatch, owner: type[Any], name: str, first: Callable[..., object] = lambda *_: None
+) -> None:
+    """Let the next call of a driver's method end in a TimeoutError; `first` is what it does before."""
+
+    original = getattr(owner, name)
+
+    def fail(*arguments: Any, **_: Any) -> None:
+        monkeypatch.setattr(owner, name, original)
+        first(*arguments)
+        raise TimeoutError
+
+    monkeypatch.setattr(owner, name, fail)

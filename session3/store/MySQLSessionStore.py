@@ -18,7 +18,8 @@ from .ServerSQLSessionStore import ServerSQLSessionStore
 
 _TAKEN = 1062  # ER_DUP_ENTRY
 _NO_TABLE, _NO_COLUMN, _TOO_LONG, _PACKET_TOO_LARGE = 1146, 1054, 1406, 1153
-_LOST = (0, 2006, 2013, 2055, 4031)  # 0: PyMySQL's InterfaceError, for ever after it lost its server
+# 0: PyMySQL's InterfaceError, for ever after it lost its server; 2014: in the middle of another statement's reply.
+_LOST = (0, 2006, 2013, 2014, 2055, 4031)
 _DEADLOCK = 1213  # ER_LOCK_DEADLOCK
 _IN_TRANSACTION = 1  # SERVER_STATUS_IN_TRANS
 _EPOCH = datetime(1970, 1, 1)

@@ -114,7 +114,8 @@ class PostgresSessionStore(ServerSQLSessionStore):
                 raise
 
     def _is_lost(self, connection: Any, error: Exception) -> bool:
-        return bool(connection.closed)
+        # In autocommit it is idle after each error, unless it is in the middle of another statement's reply.
+        return bool(connection.closed) or connection.info.transaction_status != _IDLE
 
     def _is_deadlock(self, error: Exception) -> bool:
         return _sqlstate(error) == _DEADLOCK

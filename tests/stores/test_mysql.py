@@ -21,7 +21,7 @@ from ..contract import (
     stored,
 )
 from ..mariadb_server import MARIADBD, MariaDBServer
-from ..server_contract import RestartContract, ServerSQLContract, refused
+from ..server_contract import CutOffContract, RestartContract, ServerSQLContract, fail_once, refused
 from .conftest import ServerClock
 
 pymysql = pytest.importorskip("pymysql", reason="needs PyMySQL: pip install 'session3[mysql]'")
@@ -127,15 +127,26 @@ class TestSealedMySQLSessionStore(SealContract):
     pass
 
 
-class TestMySQLServer(ServerSQLContract):
-    pass
-
-
-class TestMySQLClient(IterationContract, SweepContract, SetupContract, ThreadContract, ServerSQLContract):
+class TestMySQLServer(ServerSQLContract, CutOffContract):
     @pytest.fixture
-    def connect(self, mariadb: Any) -> Any:
-        driver = pytest.importorskip("MySQLdb", reason="needs mysqlclient: pip install mysqlclient")
+    def cut_off(self, monkeypatch: pytest.MonkeyPatch) -> Any:
+        return lambda: fail_once(monkeypatch, pymysql.connections.Connection, "_read_query_result")
+
+
+class TestMySQLClient(
+    IterationContract, SweepContract, SetupContract, ThreadContract, ServerSQLContract, CutOffContract
+):
+    @pytest.fixture
+    def driver(self) -> Any:
+        return pytest.importorskip("MySQLdb", reason="needs mysqlclient: pip install mysqlclient")
+
+    @pytest.fixture
+    def connect(self, mariadb: Any, driver: Any) -> Any:
         return lambda: driver.connect(**mariadb.settings)
+
+    @pytest.fixture
+    def cut_off(self, driver: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+        return lambda: fail_once(monkeypatch, driver.connections.Connection, "store_result")
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ from ..contract import (
     stored,
 )
 from ..postgres_server import INITDB, PGBOUNCER, PgBouncer, PostgresServer
-from ..server_contract import RestartContract, ServerSQLContract
+from ..server_contract import CutOffContract, RestartContract, ServerSQLContract, fail_once
 from .conftest import ServerClock
 
 psycopg2 = pytest.importorskip("psycopg2", reason="needs psycopg2: pip install 'session3[postgres]'")
@@ -133,11 +133,19 @@ class TestPostgresServer(ServerSQLContract):
     pass
 
 
-class TestPsycopg3(IterationContract, SweepContract, SetupContract, ThreadContract, ServerSQLContract):
+class TestPsycopg3(IterationContract, SweepContract, SetupContract, ThreadContract, ServerSQLContract, CutOffContract):
     @pytest.fixture
-    def connect(self, postgres: Any) -> Any:
-        psycopg = pytest.importorskip("psycopg", reason="needs psycopg 3: pip install 'psycopg[binary]'")
-        return lambda: psycopg.connect(**postgres.settings)
+    def driver(self) -> Any:
+        return pytest.importorskip("psycopg", reason="needs psycopg 3: pip install 'psycopg[binary]'")
+
+    @pytest.fixture
+    def connect(self, postgres: Any, driver: Any) -> Any:
+        return lambda: driver.connect(**postgres.settings)
+
+    @pytest.fixture
+    def cut_off(self, driver: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+        # Its generator sends the statement, and then waits.
+        return lambda: fail_once(monkeypatch, driver.Connection, "wait", lambda connection, steps: next(steps))
 
 
 @pytest.fixture(scope="module")
