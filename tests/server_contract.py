@@ -116,6 +116,30 @@ class ServerSQLContract:
         store.delete_session(session.id)
         assert not store.has_session(session.id)
 
+    def test_setup_replaces_a_connection_that_the_server_closed(self, store: Any, close_connections: Any) -> None:
+        assert not store.has_session(new_id())
+        for _ in range(2):
+            close_connections()
+            store.setup()
+        assert store.has_session(stored(store).id)
+
+    def test_a_call_is_tried_once_more_and_no_more(
+        self, store: Any, close_connections: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        session = stored(store)
+        execute, tries = store._execute, []
+
+        def die(*arguments: Any) -> Any:
+            tries.append(arguments)
+            assert len(tries) < 10
+            close_connections()
+            return execute(*arguments)
+
+        monkeypatch.setattr(store, "_execute", die)
+        with pytest.raises(StoreUnavailable):
+            store.load_session(session.id)
+        assert len(tries) == 2
+
     def test_four_processes_lose_no_update(self, store: Any, store_url: str) -> None:
         session = stored(store)
         workers = [Worker("add_keys", store_url, session.id, name, 200) for name in "abcd"]
