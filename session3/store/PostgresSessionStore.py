@@ -26,7 +26,7 @@ _FORGOTTEN = ("26000", "0A000")  # no such prepared statement; one whose result 
 _MAX_PREPARES = 2
 _PAGES = 1000  # of the table, that a sweep looks at in one transaction; nobody waits for what it deletes
 _MAX_RIVALS = 10
-_DEADLOCK = "40P01"
+_GAVE_WAY = ("40P01", "40001")  # a deadlock; a serialization failure, where transactions are stricter by default
 _IDLE = 0  # psycopg2.extensions.TRANSACTION_STATUS_IDLE, and libpq's
 
 
@@ -118,7 +118,7 @@ class PostgresSessionStore(ServerSQLSessionStore):
         return bool(connection.closed) or connection.info.transaction_status != _IDLE
 
     def _is_deadlock(self, error: Exception) -> bool:
-        return _sqlstate(error) == _DEADLOCK
+        return _sqlstate(error) in _GAVE_WAY
 
     def _translate(self, error: Exception, parameters: Sequence[Any]) -> Exception:
         code = _sqlstate(error)

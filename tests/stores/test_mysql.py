@@ -165,6 +165,19 @@ class TestRestart(RestartContract):
             yield store
 
 
+def test_the_victim_of_a_deadlock_is_tried_again(store: Any) -> None:
+    session = stored(store, data={"n": 0})
+    store._change(
+        f"CREATE TRIGGER give_way BEFORE UPDATE ON {store._name} FOR EACH ROW IF coalesce(@tries, 0) < 2 THEN"
+        " SET @tries = coalesce(@tries, 0) + 1; SIGNAL SQLSTATE '40001' SET MYSQL_ERRNO = 1213; END IF",
+        (),
+    )
+    session["n"] = 1
+    store.save_session(session)
+    assert store.load_session(session.id)["n"] == 1
+    assert store._query("SELECT @tries", ()) == [(2,)]
+
+
 def test_a_table_in_another_database(connect: Any) -> None:
     with MySQLSessionStore(connect, "visits.of_shop") as store:
         store._change("CREATE DATABASE IF NOT EXISTS visits", ())

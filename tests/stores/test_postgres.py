@@ -200,6 +200,40 @@ class TestPreparedStatements:
         assert len(store.load_session(session.id)) == 200
 
 
+@pytest.mark.parametrize("code", ["deadlock_detected", "serialization_failure"])
+def test_what_the_server_undid_to_let_another_go_on_is_tried_again(store: Any, code: str) -> None:
+    session = stored(store, data={"n": 0})
+    for statement in (
+        "DROP SEQUENCE IF EXISTS tries",
+        "CREATE SEQUENCE tries",
+        "CREATE OR REPLACE FUNCTION give_way() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+        f" IF nextval('tries') < 3 THEN RAISE EXCEPTION USING ERRCODE = '{code}'; END IF; RETURN new; END $$",
+        f"CREATE TRIGGER give_way BEFORE UPDATE ON {store._name} FOR EACH ROW EXECUTE FUNCTION give_way()",
+    ):
+        store._change(statement, ())
+    session["n"] = 1
+    store.save_session(session)
+    assert store.load_session(session.id)["n"] == 1
+    assert store._query("SELECT last_value FROM tries", ()) == [(3,)]
+
+
+@pytest.mark.parametrize("isolation", ["repeatable read", "serializable"])
+def test_a_stricter_isolation_loses_and_fails_nothing(postgres: Any, store: Any, table: str, isolation: str) -> None:
+    options = "-c default_transaction_isolation=" + isolation.replace(" ", "\\ ")
+    session = stored(store)
+    with PostgresSessionStore(lambda: psycopg2.connect(**postgres.settings, options=options), table) as strict:
+
+        def add(name: str) -> None:
+            for n in range(50):
+                loaded = strict.load_session(session.id)
+                loaded[f"{name}{n}"] = n
+                strict.save_session(loaded)
+                strict.delete_old_sessions(1)
+
+        run_threads(add, "abcd")
+    assert len(store.load_session(session.id)) == 200
+
+
 def test_a_table_in_a_schema(connect: Any) -> None:
     with PostgresSessionStore(connect, "shop.visits") as store:
         store._change("CREATE SCHEMA IF NOT EXISTS shop", ())
