@@ -150,6 +150,13 @@ class ServerSQLContract:
                 worker.__exit__()
         assert len(store.load_session(session.id)) == 800
 
+    def test_a_connection_is_used_as_we_need_it_however_it_was_opened(
+        self, store: Any, store_class: Any, odd_connects: Any
+    ) -> None:
+        for name, connect in odd_connects.items():
+            with store_class(connect, store._name) as odd:
+                use_all_of(odd, store, name)
+
     # -- what it costs -----------------------------------------------------------------------------------------------
 
     def test_each_call_is_one_statement(self, store: Any, count_statements: Any, clock: Clock) -> None:
@@ -283,6 +290,24 @@ def refused(store: Any, size: int, error: type[Exception] = PayloadTooLarge) -> 
         store.save_session(session)
     assert dict(store.load_session(session.id)) == {"kept": True}
     return str(caught.value)
+
+
+def use_all_of(store: Any, other: Any, why: str) -> None:
+    """Use each part of a record with characters of many kinds, and see that `other` reads the same."""
+    for user in ("Zo\u00eb", "\u65e5\u672c \U0001f36b", "o'bri\\en|x"):
+        data = {"bytes": bytes(range(256)), "gbk": b"\xbf' OR 1=1 -- \x95\\", "text": user}
+        session = stored(store, data=data)
+        session.set_user(user)
+        old, new = session.id, new_id()
+        assert store.move_session(session, new), why
+        for one in (store, other):
+            assert one.was_rotated(old) and not one.has_session(old), why
+            loaded = one.load_session(new)
+            assert (loaded.user, loaded.data) == (user, data), why
+            assert [id for id, _ in one.iter_sessions()] == [new], why
+        store.delete_session(new)
+        assert store.delete_old_sessions(1) == (0, 0), why
+        store.clear()
 
 
 def fail_once(

@@ -61,7 +61,19 @@ class PostgresSessionStore(ServerSQLSessionStore):
             raise ConfigurationError("a transaction is open on the connection; give sessions a connection of their own")
         connection.autocommit = True
         if _is_psycopg2(connection):
+            connection.cursor_factory = sys.modules["psycopg2.extensions"].cursor  # it fetches tuples
+            connection.set_client_encoding("UTF8")
             self._prepared[connection] = set()
+        else:
+            self._set_up_psycopg3(connection)
+
+    def _set_up_psycopg3(self, connection: Any) -> None:
+        connection.row_factory = sys.modules["psycopg.rows"].tuple_row
+        cursor = connection.execute("SELECT set_config('client_encoding', 'UTF8', false), pg_backend_pid()")
+        if cursor.fetchone()[1] != connection.info.backend_pid:
+            # A pooler is between: what was prepared on one server process would be asked of another, where the name is
+            # that of another statement.
+            connection.prepare_threshold = None
 
     def _record_of(self, row: Sequence[Any], key: str) -> Record:
         return self._record_from(bytes(row[0]), row[1])
@@ -88,6 +100,12 @@ class PostgresSessionStore(ServerSQLSessionStore):
         # psycopg 3 prepares by itself; with psycopg2 a prepared statement saves up to a third of a round trip's time.
         prepared = self._prepared.get(connection)
         if prepared is None or sql not in self._names:
+            try:
+                return super()._execute(connection, sql, parameters)
+            except connection.Error as error:
+                if prepared is not None or _sqlstate(error) not in _FORGOTTEN:
+                    raise
+            connection.prepare_threshold = None  # or psycopg 3 asks for what the server forgot again and again
             return super()._execute(connection, sql, parameters)
         for _ in range(_MAX_PREPARES):
             if sql not in prepared:

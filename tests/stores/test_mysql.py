@@ -1,5 +1,7 @@
 """MySQLSessionStore over PyMySQL; a part of the contract over mysqlclient, too."""
 
+import functools
+import importlib
 import itertools
 import time
 from collections.abc import Iterator
@@ -84,6 +86,21 @@ def unreachable_url() -> str:
 
 
 @pytest.fixture
+def odd_connects(mariadb: Any) -> Any:
+    return odd_ones(pymysql, pymysql.cursors, mariadb.settings)
+
+
+def odd_ones(driver: Any, cursors: Any, settings: dict[str, Any]) -> dict[str, Any]:
+    options: list[dict[str, Any]] = [
+        *({"charset": charset} for charset in ("latin1", "gbk", "sjis", "big5", "ascii")),
+        *({"cursorclass": getattr(cursors, name)} for name in ("DictCursor", "SSCursor", "SSDictCursor")),
+    ]
+    for mode in ("ORACLE", "EMPTY_STRING_IS_NULL", "NO_BACKSLASH_ESCAPES,ANSI_QUOTES", "PIPES_AS_CONCAT"):
+        options.append({"init_command": f"SET sql_mode = '{mode}'"})
+    return {str(odd): functools.partial(driver.connect, **settings, **odd) for odd in options}
+
+
+@pytest.fixture
 def close_connections(connect: Any) -> Iterator[Any]:
     connection = connect()
 
@@ -143,6 +160,10 @@ class TestMySQLClient(
     @pytest.fixture
     def connect(self, mariadb: Any, driver: Any) -> Any:
         return lambda: driver.connect(**mariadb.settings)
+
+    @pytest.fixture
+    def odd_connects(self, mariadb: Any, driver: Any) -> Any:
+        return odd_ones(driver, importlib.import_module("MySQLdb.cursors"), mariadb.settings)
 
     @pytest.fixture
     def cut_off(self, driver: Any, monkeypatch: pytest.MonkeyPatch) -> Any:

@@ -1,5 +1,7 @@
 """PostgresSessionStore over psycopg2; a part of the contract over psycopg 3, too."""
 
+import functools
+import importlib
 import itertools
 import time
 from collections.abc import Iterator
@@ -22,7 +24,7 @@ from ..contract import (
     stored,
 )
 from ..postgres_server import INITDB, PGBOUNCER, PgBouncer, PostgresServer
-from ..server_contract import CutOffContract, RestartContract, ServerSQLContract, fail_once
+from ..server_contract import CutOffContract, RestartContract, ServerSQLContract, fail_once, use_all_of
 from .conftest import ServerClock
 
 psycopg2 = pytest.importorskip("psycopg2", reason="needs psycopg2: pip install 'session3[postgres]'")
@@ -85,6 +87,18 @@ def unreachable_url() -> str:
 
 
 @pytest.fixture
+def odd_connects(postgres: Any) -> Any:
+    extras = importlib.import_module("psycopg2.extras")
+    options = [
+        {"client_encoding": "LATIN1"},
+        {"cursor_factory": extras.RealDictCursor},
+        {"connection_factory": extras.RealDictConnection},
+        {"connection_factory": extras.NamedTupleConnection},
+    ]
+    return {str(odd): functools.partial(psycopg2.connect, **postgres.settings, **odd) for odd in options}
+
+
+@pytest.fixture
 def close_connections(connect: Any) -> Iterator[Any]:
     connection = connect()
     connection.autocommit = True
@@ -143,6 +157,17 @@ class TestPsycopg3(IterationContract, SweepContract, SetupContract, ThreadContra
         return lambda: driver.connect(**postgres.settings)
 
     @pytest.fixture
+    def odd_connects(self, postgres: Any, driver: Any) -> Any:
+        rows = importlib.import_module("psycopg.rows")
+        options = [
+            {"client_encoding": "LATIN1"},
+            {"row_factory": rows.dict_row},
+            {"row_factory": rows.scalar_row},
+            {"cursor_factory": driver.ClientCursor},
+        ]
+        return {str(odd): functools.partial(driver.connect, **postgres.settings, **odd) for odd in options}
+
+    @pytest.fixture
     def cut_off(self, driver: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
         # Its generator sends the statement, and then waits.
         return lambda: fail_once(monkeypatch, driver.Connection, "wait", lambda connection, steps: next(steps))
@@ -165,6 +190,10 @@ class TestRestart(RestartContract):
 
 
 class TestPreparedStatements:
+    @pytest.fixture
+    def driver(self) -> Any:
+        return psycopg2
+
     def test_what_the_server_forgot_is_prepared_again(self, store: Any) -> None:
         session = stored(store, data={"n": 0})
         for n in range(1, 4):
@@ -175,19 +204,24 @@ class TestPreparedStatements:
             store.save_session(loaded)
         assert store.load_session(session.id)["n"] == 3
 
-    def test_a_column_that_got_another_type_is_read_again(self, store: Any) -> None:
-        session = stored(store)
-        store.load_session(session.id)
-        store._change(f"ALTER TABLE {store._name} ALTER user_key TYPE varchar(200)", ())
-        assert store.load_session(session.id).user == "alice"
+    def test_a_column_that_got_another_type_is_read_again(self, store: Any, make_store: Any) -> None:
+        session, other = stored(store), make_store()
+        for _ in range(10):  # psycopg 3 prepares what it has run five times
+            store.load_session(session.id)
+        other._change("CREATE DOMAIN bytes AS bytea", ())
+        try:
+            other._change(f"ALTER TABLE {store._name} ALTER payload TYPE bytes", ())
+            assert store.load_session(session.id).user == "alice"
+        finally:
+            other._change("DROP DOMAIN bytes CASCADE", ())
 
-    def test_behind_a_pooler_all_goes_on(self, postgres: Any, store: Any, table: str) -> None:
+    def test_behind_a_pooler_all_goes_on(self, postgres: Any, driver: Any, store: Any, table: str) -> None:
         if PGBOUNCER is None:
             pytest.skip("needs PgBouncer: apt-get install pgbouncer")
         session = stored(store)
         with (
             PgBouncer(postgres) as pooler,
-            PostgresSessionStore(lambda: psycopg2.connect(**pooler.settings), table) as pooled,
+            PostgresSessionStore(lambda: driver.connect(**pooler.settings), table) as pooled,
         ):
 
             def add(name: str) -> None:
@@ -198,6 +232,27 @@ class TestPreparedStatements:
 
             run_threads(add, "abcd")
         assert len(store.load_session(session.id)) == 200
+
+
+class TestPreparedStatementsOfPsycopg3(TestPreparedStatements):
+    @pytest.fixture
+    def driver(self) -> Any:
+        return pytest.importorskip("psycopg", reason="needs psycopg 3: pip install 'psycopg[binary]'")
+
+    @pytest.fixture
+    def connect(self, postgres: Any, driver: Any) -> Any:
+        return lambda: driver.connect(**postgres.settings)
+
+
+@pytest.mark.parametrize("module", ["psycopg2", "psycopg"])
+def test_a_database_that_knows_no_encoding(postgres: Any, connect: Any, module: str) -> None:
+    driver = pytest.importorskip(module, reason=f"needs {module}")
+    with PostgresSessionStore(connect) as first:
+        first._change("DROP DATABASE IF EXISTS plain", ())
+        first._change("CREATE DATABASE plain TEMPLATE template0 ENCODING SQL_ASCII LC_COLLATE 'C' LC_CTYPE 'C'", ())
+    with PostgresSessionStore(lambda: driver.connect(**{**postgres.settings, "dbname": "plain"})) as store:
+        store.setup()
+        use_all_of(store, store, module)
 
 
 @pytest.mark.parametrize("code", ["deadlock_detected", "serialization_failure"])
