@@ -113,9 +113,6 @@ class MySQLSessionStore(ServerSQLSessionStore):
     def _is_deadlock(self, error: Exception) -> bool:
         return bool(_number(error) == _DEADLOCK)
 
-    def _is_worth_repeating(self, error: Exception, parameters: Sequence[Any]) -> bool:
-        return not self._may_be_too_large(parameters)
-
     def _translate(self, error: Exception, parameters: Sequence[Any]) -> Exception:
         number = _number(error)
         if number == _TAKEN:

@@ -133,8 +133,7 @@ class ServerSQLSessionStore(ServerTimes):
                 except connection.Error as error:
                     if self._is_lost(connection, error):
                         self._connections.drop()
-                        is_to_repeat = may_reopen and self._is_worth_repeating(error, parameters)
-                        may_reopen = False
+                        is_to_repeat, may_reopen = may_reopen, False
                     else:
                         is_to_repeat = tries > 0 and self._is_deadlock(error)
                     if not is_to_repeat:
@@ -151,9 +150,6 @@ class ServerSQLSessionStore(ServerTimes):
         result = (list(cursor.fetchall()) if cursor.description else []), cursor.rowcount
         cursor.close()  # not after an exception, which an error of closing would hide
         return result
-
-    def _is_worth_repeating(self, error: Exception, parameters: Sequence[Any]) -> bool:
-        return True
 
     def _unavailable(self, error: Exception) -> StoreUnavailable:
         return StoreUnavailable(f"{self!r} can't be used: {_one_line(error)}")

@@ -169,6 +169,13 @@ class TestMySQLClient(
     def cut_off(self, driver: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
         return lambda: fail_once(monkeypatch, driver.connections.Connection, "store_result")
 
+    def test_a_large_session_is_saved_where_the_connection_had_died(self, store: Any, close_connections: Any) -> None:
+        session = stored(store)
+        session["blob"] = b"x" * 9_000_000  # PyMySQL sends two bytes for each, mysqlclient where it must
+        close_connections()
+        store.save_session(session)
+        assert len(store.load_session(session.id)["blob"]) == 9_000_000
+
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[MariaDBServer]:
