@@ -9,8 +9,8 @@
 | `redis://[user:password@]host[:port][/db][?prefix=…]`, `rediss://…` (TLS), `redis+cluster://…` | RedisSessionStore |
 | `memory://` | VolatileSessionStore |
 | `cookie://`, with the option `secret_key` or the variable SESSION3_SECRET_KEY | SignedCookieSessionStore |
-| `postgresql://user:password@host:port/database?table=name` | PostgresSessionStore |
-| `mysql://user:password@host:port/database?table=name` | MySQLSessionStore |
+| `postgresql://user:password@host:port/database?table=name&connect_timeout=10` | PostgresSessionStore |
+| `mysql://user:password@host:port/database?table=name&connect_timeout=10&read_timeout=60` | MySQLSessionStore |
 
 >>> open_store("memory://")
 VolatileSessionStore()
@@ -68,23 +68,38 @@ def _path_or_memory(parts: SplitResult) -> tuple[str]:
     return (":memory:",)
 
 
+#: How long a server is waited for, by the drivers' names; the URL may say otherwise. libpq has no limit for a reply: it
+#: notices when the machine is gone (tcp_user_timeout is in ms, the others in seconds).
+_POSTGRES_LIMITS = {
+    "connect_timeout": 10,
+    "tcp_user_timeout": 30_000,
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+}
+#: Seconds. No statement of ours takes as long, also where it waits for a lock (innodb_lock_wait_timeout, 50).
+_MYSQL_LIMITS = {"connect_timeout": 10, "read_timeout": 60, "write_timeout": 60}
+
+
 def _postgres(parts: SplitResult) -> tuple[Any, str | None]:
-    settings, table = _server(parts, "dbname")
-    return Opener("psycopg2", "postgres", connect_timeout=10, **settings), table
+    settings, table = _server(parts, "dbname", _POSTGRES_LIMITS)
+    return Opener("psycopg2", "postgres", **settings), table
 
 
 def _mysql(parts: SplitResult) -> tuple[Any, str | None]:
-    settings, table = _server(parts, "database")
-    return Opener("pymysql", "mysql", connect_timeout=10, charset="utf8mb4", **settings), table
+    settings, table = _server(parts, "database", _MYSQL_LIMITS)
+    return Opener("pymysql", "mysql", charset="utf8mb4", **settings), table
 
 
-def _server(parts: SplitResult, database: str) -> tuple[dict[str, Any], str | None]:
+def _server(parts: SplitResult, database: str, limits: dict[str, int]) -> tuple[dict[str, Any], str | None]:
     """Return the connection settings that a URL gives, and the table."""
     name = unquote(parts.path[1:])
     if not parts.hostname or not name or "/" in name:
         raise ConfigurationError(f"{parts.scheme}: host and database are needed: {parts.scheme}://host/database")
-    port, table = _port(parts), _query(parts, "table").get("table")
-    settings = {"host": parts.hostname, "port": port, database: name}
+    options = _query(parts, "table", *limits)
+    table = options.pop("table", None)
+    settings = {"host": parts.hostname, "port": _port(parts), database: name, **limits}
+    settings |= {name: _positive(parts, name, value) for name, value in options.items()}
     settings |= {
         "user": parts.username and unquote(parts.username),
         "password": parts.password and unquote(parts.password),
@@ -164,6 +179,12 @@ def _port(parts: SplitResult) -> int | None:
         # Not the error's own words, nor the error: a password with a '/' or '#' in it is taken for a port.
         problem = f"{parts.scheme}: the port is no number from 0 to 65535; is a character of the password not quoted?"
     raise ConfigurationError(problem)
+
+
+def _positive(parts: SplitResult, name: str, value: str) -> int:
+    if not (value.isascii() and value.isdigit() and int(value) > 0):
+        raise ConfigurationError(f"{parts.scheme}: the option {name} must be a whole number, 1 or more")
+    return int(value)
 
 
 def _query(parts: SplitResult, *known: str) -> dict[str, str]:

@@ -123,6 +123,11 @@ WRONG = [
     ("redis://user:1?hidden=@host/0", "unknown"),
     ("redis://user:1#hidden@host/0", "'#'"),
     ("rediss://:hidden@/0", "host is missing"),
+    ("mysql://user:hidden@host/shop?read_timeout=0", "read_timeout must be a whole number"),
+    ("mysql://user:hidden@host/shop?read_timeout=1.5", "read_timeout must be a whole number"),
+    ("mysql://user:hidden@host/shop?tcp_user_timeout=1", "'tcp_user_timeout' is unknown"),
+    ("postgresql://user:hidden@host/shop?connect_timeout=", "connect_timeout must be a whole number"),
+    ("postgresql://user:hidden@host/shop?read_timeout=1", "'read_timeout' is unknown"),
 ]
 
 
@@ -153,3 +158,21 @@ def test_a_url_of_redis(url: str, shown: str) -> None:
     given = store._client().connection_pool.connection_kwargs
     assert (given.get("username"), given.get("password")) in ((None, None), ("user", "hid/den"), (None, "hidden"))
     assert ("hid" in url) == bool(given.get("password"))
+
+
+@pytest.mark.parametrize(
+    ("url", "limits"),
+    [
+        ("mysql://host/shop", {"connect_timeout": 10, "read_timeout": 60, "write_timeout": 60}),
+        ("mysql://host/shop?read_timeout=5&table=t", {"connect_timeout": 10, "read_timeout": 5, "write_timeout": 60}),
+        ("postgresql://host/shop", {"connect_timeout": 10, "tcp_user_timeout": 30_000, "keepalives_idle": 30}),
+        (
+            "postgresql://host/shop?connect_timeout=2&tcp_user_timeout=500",
+            {"connect_timeout": 2, "tcp_user_timeout": 500},
+        ),
+    ],
+)
+def test_a_server_is_not_waited_for_without_limit(url: str, limits: dict[str, int]) -> None:
+    pytest.importorskip("pymysql" if url.startswith("mysql") else "psycopg2")
+    store: Any = open_store(url)
+    assert limits.items() <= store._opener._settings.items()

@@ -3,12 +3,15 @@
 import functools
 import importlib
 import itertools
+import signal
 import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from session3 import open_store
+from session3.errors import StoreUnavailable
 from session3.store.MySQLSessionStore import MySQLSessionStore
 
 from ..contract import (
@@ -204,6 +207,20 @@ def test_the_victim_of_a_deadlock_is_tried_again(store: Any) -> None:
     store.save_session(session)
     assert store.load_session(session.id)["n"] == 1
     assert store._query("SELECT @tries", ()) == [(2,)]
+
+
+def test_a_server_that_stopped_answering_is_unavailable(server: MariaDBServer) -> None:
+    assert server.process is not None
+    with open_store(f"{server.url}?table=silent&read_timeout=1") as store:
+        store.setup(overwrite=True)
+        session = stored(store)
+        server.process.send_signal(signal.SIGSTOP)
+        try:
+            with pytest.raises(StoreUnavailable):
+                store.load_session(session.id)
+        finally:
+            server.process.send_signal(signal.SIGCONT)
+        assert store.has_session(session.id)
 
 
 def test_a_table_in_another_database(connect: Any) -> None:
