@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from datetime import datetime, timezone
 from typing import Any
 
 import pytest
@@ -193,6 +194,21 @@ class ServerSQLContract:
     def test_five_megabytes_come_back(self, store: Any) -> None:
         session = stored(store, data={"blob": bytes(range(256)) * 20_000})
         assert store.load_session(session.id)["blob"] == bytes(range(256)) * 20_000
+
+    @pytest.mark.parametrize("ages", [datetime.max.replace(tzinfo=timezone.utc).timestamp(), 1e18])
+    def test_times_beyond_the_servers_calendar(self, store: Any, clock: Clock, ages: float) -> None:
+        session = stored(store, _expires=ages)
+        loaded = store.load_session(session.id)
+        assert loaded._expires > clock() + 5000 * 365 * 86400
+        clock.advance(100)
+        loaded._set_access_time(60)
+        loaded._expires = ages
+        store.save_session(loaded)  # a touch
+        assert store.delete_old_sessions(ages / 60) == (0, 1)
+        assert store.has_session(session.id)
+        forgotten = stored(store, _expires=-ages)
+        assert not store.has_session(forgotten.id)
+        assert store.delete_expired_sessions() == (1, 1)
 
     def test_clocks_a_day_apart_agree(self, store_class: Any, connect: Any, store: Any) -> None:
         with (

@@ -16,6 +16,7 @@ from typing import Any
 from ..errors import ConfigurationError, PayloadTooLarge
 from ..record import Record
 from .ServerSQLSessionStore import ServerSQLSessionStore
+from .ServerTimes import FUTURE, PAST, nearest
 
 _TAKEN = 1062  # ER_DUP_ENTRY
 _NO_TABLE, _NO_COLUMN, _TOO_LONG, _PACKET_TOO_LARGE = 1146, 1054, 1406, 1153
@@ -77,7 +78,7 @@ class MySQLSessionStore(ServerSQLSessionStore):
         return self._record_from(*rows[0]) if rows else None
 
     def _age(self, seconds: float) -> float:
-        return round(seconds * 1_000_000)
+        return round((seconds if PAST < seconds < FUTURE else nearest(seconds)) * 1_000_000)
 
     def _seconds(self, time: str) -> float:
         return (datetime.fromisoformat(time) - _EPOCH).total_seconds()
