@@ -22,6 +22,7 @@ _TAKEN = 1062  # ER_DUP_ENTRY
 _NO_TABLE, _NO_COLUMN, _TOO_LONG, _PACKET_TOO_LARGE = 1146, 1054, 1406, 1153
 # 0: PyMySQL's InterfaceError, for ever after it lost its server; 2014: in the middle of another statement's reply.
 _LOST = (0, 2006, 2013, 2014, 2055, 4031)
+_READ_ONLY = (1290, 1836)  # it became a replica; who is asked for a connection may know its successor
 _DEADLOCK = 1213  # ER_LOCK_DEADLOCK
 _IN_TRANSACTION = 1568  # ER_CANT_CHANGE_TX_CHARACTERISTICS
 _EPOCH = datetime(1970, 1, 1)
@@ -109,7 +110,7 @@ class MySQLSessionStore(ServerSQLSessionStore):
         return super()._execute(connection, sql, parameters)
 
     def _is_lost(self, connection: Any, error: Exception) -> bool:
-        return not getattr(connection, "open", True) or _number(error) in _LOST
+        return not getattr(connection, "open", True) or _number(error) in _LOST + _READ_ONLY
 
     def _is_deadlock(self, error: Exception) -> bool:
         return bool(_number(error) == _DEADLOCK)

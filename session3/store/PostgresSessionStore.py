@@ -26,6 +26,7 @@ _FORGOTTEN = ("26000", "0A000")  # no such prepared statement; one whose result 
 _MAX_PREPARES = 2
 _PAGES = 1000  # of the table, that a sweep looks at in one transaction; nobody waits for what it deletes
 _MAX_RIVALS = 10
+_READ_ONLY = "25006"  # it became a replica; who is asked for a connection may know its successor
 _GAVE_WAY = ("40P01", "40001")  # a deadlock; a serialization failure, where transactions are stricter by default
 _IDLE = 0  # psycopg2.extensions.TRANSACTION_STATUS_IDLE, and libpq's
 
@@ -132,8 +133,10 @@ class PostgresSessionStore(ServerSQLSessionStore):
                 raise
 
     def _is_lost(self, connection: Any, error: Exception) -> bool:
+        if connection.closed or _sqlstate(error) == _READ_ONLY:
+            return True
         # In autocommit it is idle after each error, unless it is in the middle of another statement's reply.
-        return bool(connection.closed) or connection.info.transaction_status != _IDLE
+        return bool(connection.info.transaction_status != _IDLE)
 
     def _is_deadlock(self, error: Exception) -> bool:
         return _sqlstate(error) in _GAVE_WAY

@@ -223,6 +223,24 @@ def test_a_server_that_stopped_answering_is_unavailable(server: MariaDBServer) -
         assert store.has_session(session.id)
 
 
+@pytest.mark.parametrize("code", [1290, 1836])
+def test_a_server_that_became_a_replica_is_left_for_its_successor(
+    mariadb: Any, connect: Any, store: Any, code: int
+) -> None:
+    session = stored(store)
+    store._change(
+        f"CREATE TRIGGER read_only BEFORE UPDATE ON {store._name} FOR EACH ROW"
+        f" IF @is_successor IS NULL THEN SIGNAL SQLSTATE 'HY000' SET MYSQL_ERRNO = {code}; END IF",
+        (),
+    )
+    servers = [connect, lambda: pymysql.connect(**mariadb.settings, init_command="SET @is_successor = 1")]
+    with MySQLSessionStore(lambda: servers.pop(0)(), store._name) as moved:
+        session = moved.load_session(session.id)
+        session["n"] = 1
+        moved.save_session(session)
+    assert store.load_session(session.id)["n"] == 1
+
+
 def test_a_table_in_another_database(connect: Any) -> None:
     with MySQLSessionStore(connect, "visits.of_shop") as store:
         store._change("CREATE DATABASE IF NOT EXISTS visits", ())

@@ -289,6 +289,14 @@ def test_a_stricter_isolation_loses_and_fails_nothing(postgres: Any, store: Any,
     assert len(store.load_session(session.id)) == 200
 
 
+def test_a_server_that_became_a_replica_is_left_for_its_successor(store: Any) -> None:
+    session = stored(store)
+    store._change("SET default_transaction_read_only = on", ())
+    session["n"] = 1
+    store.save_session(session)
+    assert store.load_session(session.id)["n"] == 1
+
+
 def test_a_table_in_a_schema(connect: Any) -> None:
     with PostgresSessionStore(connect, "shop.visits") as store:
         store._change("CREATE SCHEMA IF NOT EXISTS shop", ())
