@@ -8,6 +8,7 @@ clocks say. Crash: what the server promises for a commit. A load, a save (its co
 delete are one round trip each.
 """
 
+import contextlib
 import hashlib
 import re
 import sys
@@ -15,7 +16,7 @@ from collections.abc import Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from ..errors import ConfigurationError, StoreUnavailable
+from ..errors import ConfigurationError, StoreNotSetUp, StoreUnavailable
 from ..record import Record
 from .ServerSQLSessionStore import ServerSQLSessionStore
 
@@ -44,7 +45,8 @@ class PostgresSessionStore(ServerSQLSessionStore):
         "CREATE TABLE IF NOT EXISTS {table} (id text PRIMARY KEY, payload bytea NOT NULL, revision bigint NOT NULL,"
         " created timestamptz NOT NULL, modified timestamptz NOT NULL, accessed timestamptz NOT NULL,"
         " expires timestamptz, user_key text, forward text) WITH (fillfactor = 85)",
-        'CREATE INDEX IF NOT EXISTS "{name}_user_key" ON {table} (user_key) WHERE user_key IS NOT NULL',
+        # A name of 63 characters at most, and with a space: no table of ours is called so.
+        'CREATE INDEX IF NOT EXISTS "{name:.54} user_key" ON {table} (user_key) WHERE user_key IS NOT NULL',
     )
 
     def __init__(self, conn: Any, table: str | None = None, **options: Any) -> None:
@@ -148,6 +150,12 @@ class PostgresSessionStore(ServerSQLSessionStore):
         if code == _NO_COLUMN:
             self._has_table()  # raises, and says which
         return self._unavailable(error)
+
+    def create(self) -> None:
+        for _ in range(_MAX_RIVALS):
+            with contextlib.suppress(StoreNotSetUp):  # somebody else overwrites it, and it is gone before its index
+                return super().create()
+        return super().create()
 
     def _create(self, statement: str) -> None:
         for _ in range(_MAX_RIVALS):

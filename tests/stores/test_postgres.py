@@ -297,6 +297,32 @@ def test_a_server_that_became_a_replica_is_left_for_its_successor(store: Any) ->
     assert store.load_session(session.id)["n"] == 1
 
 
+def test_overwriting_while_another_overwrites(store: Any, make_store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    create = store._create
+    dropped: list[int] = []
+
+    def create_and_lose(statement: str) -> None:
+        create(statement)
+        if not dropped:  # after the table, before its index
+            dropped.append(make_store()._change(f"DROP TABLE {store._name}", ()))
+
+    monkeypatch.setattr(store, "_create", create_and_lose)
+    store.setup(overwrite=True)
+    assert dropped and store.has_session(stored(store).id)
+
+
+@pytest.mark.parametrize("table", ["t" * 63, "visits_user_key"])
+def test_each_table_has_its_index_whatever_it_is_called(connect: Any, table: str) -> None:
+    with PostgresSessionStore(connect, "visits") as visits, PostgresSessionStore(connect, table) as store:
+        visits.setup(overwrite=True)
+        store.setup(overwrite=True)
+        columns = "SELECT indexdef FROM pg_indexes WHERE tablename = %s AND indexdef LIKE %s"
+        assert len(store._query(columns, (table, "%(user_key)%"))) == 1
+        assert store.has_session(stored(store).id)
+        for each in (visits, store):
+            each._change(f"DROP TABLE {each._table}", ())
+
+
 def test_a_table_in_a_schema(connect: Any) -> None:
     with PostgresSessionStore(connect, "shop.visits") as store:
         store._change("CREATE SCHEMA IF NOT EXISTS shop", ())
