@@ -20,6 +20,7 @@ Traceback (most recent call last):
 session3.errors.ConfigurationError: unknown scheme 'mongo'; known are: cookie, directory, ...
 """
 
+import contextlib
 from collections.abc import Callable
 from importlib import import_module
 from typing import Any, NamedTuple
@@ -44,10 +45,19 @@ def open_store(url: str, **options: Any) -> SessionStore:
     if parts.scheme not in _SCHEMES:
         known = ", ".join(sorted(_SCHEMES))
         raise ConfigurationError(f"unknown scheme {parts.scheme!r}; known are: {known}")
+    _check_host(parts)
     scheme = _SCHEMES[parts.scheme]
     store = getattr(import_module(f"session3.store.{scheme.store}"), scheme.store)
     opened: SessionStore = store(*scheme.arguments(parts), **options)
     return opened
+
+
+def _check_host(parts: SplitResult) -> None:
+    """Refuse a host that no resolver can be asked for, as `a..b`: else the first request would tell, and not plainly."""
+    with contextlib.suppress(UnicodeError):
+        (parts.hostname or "").encode("idna")
+        return
+    raise ConfigurationError(f"{parts.scheme}: the host is no name of one; is a character of the password not quoted?")
 
 
 def _path(parts: SplitResult) -> tuple[str]:
@@ -141,8 +151,6 @@ def _host_and_port(parts: SplitResult) -> tuple[str, int | None]:
     port = _port(parts)
     if not parts.hostname:
         raise ConfigurationError(f"{parts.scheme}: the host is missing: {parts.scheme}://host:port")
-    if port == 0:
-        raise ConfigurationError(f"{parts.scheme}: the port is no number from 1 to 65535")
     return parts.hostname, port
 
 
@@ -173,12 +181,13 @@ def _redis(parts: SplitResult) -> tuple[Any, ...]:
 
 
 def _port(parts: SplitResult) -> int | None:
-    try:
-        return parts.port
-    except ValueError:
-        # Not the error's own words, nor the error: a password with a '/' or '#' in it is taken for a port.
-        problem = f"{parts.scheme}: the port is no number from 0 to 65535; is a character of the password not quoted?"
-    raise ConfigurationError(problem)
+    # Not the error's own words, nor the error: a password with a '/' or '#' in it is taken for a port.
+    with contextlib.suppress(ValueError):
+        if parts.port != 0:
+            return parts.port
+    raise ConfigurationError(
+        f"{parts.scheme}: the port is no number from 1 to 65535; is a character of the password not quoted?"
+    )
 
 
 def _positive(parts: SplitResult, name: str, value: str) -> int:

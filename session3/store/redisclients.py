@@ -60,6 +60,17 @@ def check(client: Any) -> None:
         raise ConfigurationError("the client decodes responses, and sessions are bytes: drop decode_responses=True")
 
 
+def prefix_of_keys(prefix: str) -> bytes:
+    """Return it as it stands before each key. Raises ConfigurationError."""
+    if not prefix:
+        # Without one, setup(overwrite=True) would take whatever else is in that database for sessions.
+        raise ConfigurationError("prefix must not be empty")
+    try:
+        return prefix.encode()
+    except UnicodeEncodeError:
+        raise ConfigurationError("prefix must be characters that UTF-8 knows") from None
+
+
 def is_cluster(client: Any) -> bool:
     return isinstance(client, driver().RedisCluster)
 
