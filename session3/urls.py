@@ -53,7 +53,7 @@ def open_store(url: str, **options: Any) -> SessionStore:
 
 
 def _check_host(parts: SplitResult) -> None:
-    """Refuse a host that no resolver can be asked for, as `a..b`: else the first request would tell, and not plainly."""
+    """Refuse a host that no resolver can be asked for, as `a..b`: the first request would tell, and not so plainly."""
     with contextlib.suppress(UnicodeError):
         (parts.hostname or "").encode("idna")
         return

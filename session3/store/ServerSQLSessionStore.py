@@ -20,9 +20,10 @@ _MAX_TRIES = 20  # each time a deadlock is broken somebody goes on, so that more
 class ServerSQLSessionStore(ServerTimes):
     """Base of the SQL stores on a server.
 
-    `conn` is a DB-API connection of its own, with no transaction open on it; it is put in autocommit, and serves one
-    request at a time. Or a function without arguments that opens one: then each thread and each process has its own,
-    one that died is replaced, and the call tried once more.
+    `conn` is a DB-API connection of its own, with no transaction open on it; it is put in autocommit and UTF-8, with
+    plain cursors, and serves one request at a time. One that is cut off in the middle of a statement is closed, since
+    the rest of a reply is on its way. Or a function without arguments that opens one: then each thread and each process
+    has its own, one that died is replaced, and the call tried once more.
     """
 
     is_multiprocess_safe = True
@@ -40,7 +41,10 @@ class ServerSQLSessionStore(ServerTimes):
 
     @abstractmethod
     def _set_up_connection(self, connection: Any) -> None:
-        """Put a connection in autocommit. Raises ConfigurationError if a transaction is open on it."""
+        """Put a connection in the state that our statements need, whatever its opener or the server's settings say.
+
+        Raises ConfigurationError, before anything was changed, if a transaction is open on it.
+        """
 
     @abstractmethod
     def _location(self, connection: Any) -> str:
@@ -48,7 +52,7 @@ class ServerSQLSessionStore(ServerTimes):
 
     @abstractmethod
     def _is_lost(self, connection: Any, error: Exception) -> bool:
-        """Tell whether an error means that the connection is of no more use."""
+        """Tell whether an error means that the connection is of no more use, and another one may be."""
 
     @abstractmethod
     def _is_deadlock(self, error: Exception) -> bool:
