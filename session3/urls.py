@@ -9,8 +9,8 @@
 | `redis://[user:password@]host[:port][/db][?prefix=…]`, `rediss://…` (TLS), `redis+cluster://…` | RedisSessionStore |
 | `memory://` | VolatileSessionStore |
 | `cookie://`, with the option `secret_key` or the variable SESSION3_SECRET_KEY | SignedCookieSessionStore |
-| `postgresql://user:password@host:port/database?table=name` | PostgresSessionStore |
-| `mysql://user:password@host:port/database?table=name` | MySQLSessionStore |
+| `postgresql://user:password@host:port/database?table=name&connect_timeout=10` | PostgresSessionStore |
+| `mysql://user:password@host:port/database?table=name&connect_timeout=10&read_timeout=60` | MySQLSessionStore |
 
 >>> open_store("memory://")
 VolatileSessionStore()
@@ -20,6 +20,7 @@ Traceback (most recent call last):
 session3.errors.ConfigurationError: unknown scheme 'mongo'; known are: cookie, directory, ...
 """
 
+import contextlib
 from collections.abc import Callable
 from importlib import import_module
 from typing import Any, NamedTuple
@@ -44,10 +45,19 @@ def open_store(url: str, **options: Any) -> SessionStore:
     if parts.scheme not in _SCHEMES:
         known = ", ".join(sorted(_SCHEMES))
         raise ConfigurationError(f"unknown scheme {parts.scheme!r}; known are: {known}")
+    _check_host(parts)
     scheme = _SCHEMES[parts.scheme]
     store = getattr(import_module(f"session3.store.{scheme.store}"), scheme.store)
     opened: SessionStore = store(*scheme.arguments(parts), **options)
     return opened
+
+
+def _check_host(parts: SplitResult) -> None:
+    """Refuse a host that no resolver can be asked for, as `a..b`: the first request would tell, and not so plainly."""
+    with contextlib.suppress(UnicodeError):
+        (parts.hostname or "").encode("idna")
+        return
+    raise ConfigurationError(f"{parts.scheme}: the host is no name of one; is a character of the password not quoted?")
 
 
 def _path(parts: SplitResult) -> tuple[str]:
@@ -68,23 +78,38 @@ def _path_or_memory(parts: SplitResult) -> tuple[str]:
     return (":memory:",)
 
 
+#: How long a server is waited for, by the drivers' names; the URL may say otherwise. libpq has no limit for a reply: it
+#: notices when the machine is gone (tcp_user_timeout is in ms, the others in seconds).
+_POSTGRES_LIMITS = {
+    "connect_timeout": 10,
+    "tcp_user_timeout": 30_000,
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+}
+#: Seconds. No statement of ours takes as long, also where it waits for a lock (innodb_lock_wait_timeout, 50).
+_MYSQL_LIMITS = {"connect_timeout": 10, "read_timeout": 60, "write_timeout": 60}
+
+
 def _postgres(parts: SplitResult) -> tuple[Any, str | None]:
-    settings, table = _server(parts, "dbname")
-    return Opener("psycopg2", "postgres", connect_timeout=10, **settings), table
+    settings, table = _server(parts, "dbname", _POSTGRES_LIMITS)
+    return Opener("psycopg2", "postgres", **settings), table
 
 
 def _mysql(parts: SplitResult) -> tuple[Any, str | None]:
-    settings, table = _server(parts, "database")
-    return Opener("pymysql", "mysql", connect_timeout=10, charset="utf8mb4", **settings), table
+    settings, table = _server(parts, "database", _MYSQL_LIMITS)
+    return Opener("pymysql", "mysql", charset="utf8mb4", **settings), table
 
 
-def _server(parts: SplitResult, database: str) -> tuple[dict[str, Any], str | None]:
+def _server(parts: SplitResult, database: str, limits: dict[str, int]) -> tuple[dict[str, Any], str | None]:
     """Return the connection settings that a URL gives, and the table."""
     name = unquote(parts.path[1:])
     if not parts.hostname or not name or "/" in name:
         raise ConfigurationError(f"{parts.scheme}: host and database are needed: {parts.scheme}://host/database")
-    port, table = _port(parts), _query(parts, "table").get("table")
-    settings = {"host": parts.hostname, "port": port, database: name}
+    options = _query(parts, "table", *limits)
+    table = options.pop("table", None)
+    settings = {"host": parts.hostname, "port": _port(parts), database: name, **limits}
+    settings |= {name: _positive(parts, name, value) for name, value in options.items()}
     settings |= {
         "user": parts.username and unquote(parts.username),
         "password": parts.password and unquote(parts.password),
@@ -126,8 +151,6 @@ def _host_and_port(parts: SplitResult) -> tuple[str, int | None]:
     port = _port(parts)
     if not parts.hostname:
         raise ConfigurationError(f"{parts.scheme}: the host is missing: {parts.scheme}://host:port")
-    if port == 0:
-        raise ConfigurationError(f"{parts.scheme}: the port is no number from 1 to 65535")
     return parts.hostname, port
 
 
@@ -158,12 +181,19 @@ def _redis(parts: SplitResult) -> tuple[Any, ...]:
 
 
 def _port(parts: SplitResult) -> int | None:
-    try:
-        return parts.port
-    except ValueError:
-        # Not the error's own words, nor the error: a password with a '/' or '#' in it is taken for a port.
-        problem = f"{parts.scheme}: the port is no number from 0 to 65535; is a character of the password not quoted?"
-    raise ConfigurationError(problem)
+    # Not the error's own words, nor the error: a password with a '/' or '#' in it is taken for a port.
+    with contextlib.suppress(ValueError):
+        if parts.port != 0:
+            return parts.port
+    raise ConfigurationError(
+        f"{parts.scheme}: the port is no number from 1 to 65535; is a character of the password not quoted?"
+    )
+
+
+def _positive(parts: SplitResult, name: str, value: str) -> int:
+    if not (value.isascii() and value.isdigit() and int(value) > 0):
+        raise ConfigurationError(f"{parts.scheme}: the option {name} must be a whole number, 1 or more")
+    return int(value)
 
 
 def _query(parts: SplitResult, *known: str) -> dict[str, str]:

@@ -1,6 +1,8 @@
 """What the SQL stores on servers promise beside the contract; the fixtures are those of their test files."""
 
 import threading
+from collections.abc import Callable
+from datetime import datetime, timezone
 from typing import Any
 
 import pytest
@@ -115,6 +117,30 @@ class ServerSQLContract:
         store.delete_session(session.id)
         assert not store.has_session(session.id)
 
+    def test_setup_replaces_a_connection_that_the_server_closed(self, store: Any, close_connections: Any) -> None:
+        assert not store.has_session(new_id())
+        for _ in range(2):
+            close_connections()
+            store.setup()
+        assert store.has_session(stored(store).id)
+
+    def test_a_call_is_tried_once_more_and_no_more(
+        self, store: Any, close_connections: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        session = stored(store)
+        execute, tries = store._execute, []
+
+        def die(*arguments: Any) -> Any:
+            tries.append(arguments)
+            assert len(tries) < 10
+            close_connections()
+            return execute(*arguments)
+
+        monkeypatch.setattr(store, "_execute", die)
+        with pytest.raises(StoreUnavailable):
+            store.load_session(session.id)
+        assert len(tries) == 2
+
     def test_four_processes_lose_no_update(self, store: Any, store_url: str) -> None:
         session = stored(store)
         workers = [Worker("add_keys", store_url, session.id, name, 200) for name in "abcd"]
@@ -124,6 +150,13 @@ class ServerSQLContract:
             for worker in workers:
                 worker.__exit__()
         assert len(store.load_session(session.id)) == 800
+
+    def test_a_connection_is_used_as_we_need_it_however_it_was_opened(
+        self, store: Any, store_class: Any, odd_connects: Any
+    ) -> None:
+        for name, connect in odd_connects.items():
+            with store_class(connect, store._name) as odd:
+                use_all_of(odd, store, name)
 
     # -- what it costs -----------------------------------------------------------------------------------------------
 
@@ -162,6 +195,21 @@ class ServerSQLContract:
         session = stored(store, data={"blob": bytes(range(256)) * 20_000})
         assert store.load_session(session.id)["blob"] == bytes(range(256)) * 20_000
 
+    @pytest.mark.parametrize("ages", [datetime.max.replace(tzinfo=timezone.utc).timestamp(), 1e18])
+    def test_times_beyond_the_servers_calendar(self, store: Any, clock: Clock, ages: float) -> None:
+        session = stored(store, _expires=ages)
+        loaded = store.load_session(session.id)
+        assert loaded._expires > clock() + 5000 * 365 * 86400
+        clock.advance(100)
+        loaded._set_access_time(60)
+        loaded._expires = ages
+        store.save_session(loaded)  # a touch
+        assert store.delete_old_sessions(ages / 60) == (0, 1)
+        assert store.has_session(session.id)
+        forgotten = stored(store, _expires=-ages)
+        assert not store.has_session(forgotten.id)
+        assert store.delete_expired_sessions() == (1, 1)
+
     def test_clocks_a_day_apart_agree(self, store_class: Any, connect: Any, store: Any) -> None:
         with (
             store_class(connect, store._name, clock=Clock(1e9)) as here,
@@ -184,6 +232,52 @@ class ServerSQLContract:
             store.setup()
         store.setup(overwrite=True)
         assert list(store.iter_sessions()) == []
+
+
+class CutOffContract:
+    """Fixtures beside those above: `cut_off()` lets the next statement end in a TimeoutError before its reply is read,
+    as the signal that ends a request does.
+    """
+
+    @pytest.mark.parametrize("act", ["load_session", "has_session", "delete_session", "setup"])
+    def test_no_other_request_gets_the_reply(self, store: Any, cut_off: Any, act: str) -> None:
+        alice, bob = stored(store), stored(store)
+        cut_off()
+        with pytest.raises(TimeoutError):
+            getattr(store, act)(*([] if act == "setup" else [alice.id]))
+        for _ in range(3):
+            assert store.load_session(bob.id).id == bob.id
+            assert store.load_session(new_id()) is None
+
+    def test_nor_on_a_connection_that_is_just_being_set_up(self, store: Any, cut_off: Any) -> None:
+        session = stored(store)
+        store.close()
+        cut_off()
+        with pytest.raises(StoreUnavailable):
+            store.load_session(session.id)
+        assert store.load_session(session.id).id == session.id
+
+    def test_a_bare_connection_is_not_used_again(
+        self, store: Any, store_class: Any, connect: Any, cut_off: Any
+    ) -> None:
+        session = stored(store)
+        bare = store_class(connect(), store._name)
+        cut_off()
+        with pytest.raises(TimeoutError):
+            bare.load_session(session.id)
+        for _ in range(3):
+            with pytest.raises(StoreUnavailable):
+                bare.load_session(session.id)
+
+    def test_what_was_not_even_sent_costs_no_connection(self, store_class: Any, connect: Any, store: Any) -> None:
+        connection = connect()
+        try:
+            bare = store_class(connection, store._name)
+            with pytest.raises(UnicodeEncodeError):
+                bare.read("\ud800")
+            assert bare.has_session(stored(bare).id)
+        finally:
+            connection.close()
 
 
 class RestartContract:
@@ -212,3 +306,36 @@ def refused(store: Any, size: int, error: type[Exception] = PayloadTooLarge) -> 
         store.save_session(session)
     assert dict(store.load_session(session.id)) == {"kept": True}
     return str(caught.value)
+
+
+def use_all_of(store: Any, other: Any, why: str) -> None:
+    """Use each part of a record with characters of many kinds, and see that `other` reads the same."""
+    for user in ("Zo\u00eb", "\u65e5\u672c \U0001f36b", "o'bri\\en|x"):
+        data = {"bytes": bytes(range(256)), "gbk": b"\xbf' OR 1=1 -- \x95\\", "text": user}
+        session = stored(store, data=data)
+        session.set_user(user)
+        old, new = session.id, new_id()
+        assert store.move_session(session, new), why
+        for one in (store, other):
+            assert one.was_rotated(old) and not one.has_session(old), why
+            loaded = one.load_session(new)
+            assert (loaded.user, loaded.data) == (user, data), why
+            assert [id for id, _ in one.iter_sessions()] == [new], why
+        store.delete_session(new)
+        assert store.delete_old_sessions(1) == (0, 0), why
+        store.clear()
+
+
+def fail_once(
+    monkeypatch: pytest.MonkeyPatch, owner: type[Any], name: str, first: Callable[..., object] = lambda *_: None
+) -> None:
+    """Let the next call of a driver's method end in a TimeoutError; `first` is what it does before."""
+
+    original = getattr(owner, name)
+
+    def fail(*arguments: Any, **_: Any) -> None:
+        monkeypatch.setattr(owner, name, original)
+        first(*arguments)
+        raise TimeoutError
+
+    monkeypatch.setattr(owner, name, fail)

@@ -108,6 +108,16 @@ WRONG = [
     ("redis://:hidden@/0", "host is missing"),
     ("redis://user:hidden@host:port/0", "port"),
     ("redis://user:hidden@host:65536/0", "port"),
+    ("redis://user:hidden@host:0/0", "port"),
+    ("rediss://user:hidden@host:0/0", "port"),
+    ("postgresql://user:hidden@host:0/shop", "port"),
+    ("mysql://user:hidden@host:0/shop", "port"),
+    ("redis://user:hidden@a..b/0", "no name of one"),
+    ("redis+cluster://user:hidden@a..b/0", "no name of one"),
+    ("postgresql://user:hidden@a..b/shop", "no name of one"),
+    (f"mysql://user:hidden@{'a' * 64}/shop", "no name of one"),
+    ("durus://a..b:2972", "no name of one"),
+    ("redis://user:hidden@host/0?prefix=\udcff", "prefix must be characters that UTF-8 knows"),
     ("redis://user:hidden@host/zero", "number"),
     ("redis://user:hidden@host/0/1", "number"),
     ("redis://user:hidden@host/-1", "number"),
@@ -123,6 +133,11 @@ WRONG = [
     ("redis://user:1?hidden=@host/0", "unknown"),
     ("redis://user:1#hidden@host/0", "'#'"),
     ("rediss://:hidden@/0", "host is missing"),
+    ("mysql://user:hidden@host/shop?read_timeout=0", "read_timeout must be a whole number"),
+    ("mysql://user:hidden@host/shop?read_timeout=1.5", "read_timeout must be a whole number"),
+    ("mysql://user:hidden@host/shop?tcp_user_timeout=1", "'tcp_user_timeout' is unknown"),
+    ("postgresql://user:hidden@host/shop?connect_timeout=", "connect_timeout must be a whole number"),
+    ("postgresql://user:hidden@host/shop?read_timeout=1", "'read_timeout' is unknown"),
 ]
 
 
@@ -153,3 +168,21 @@ def test_a_url_of_redis(url: str, shown: str) -> None:
     given = store._client().connection_pool.connection_kwargs
     assert (given.get("username"), given.get("password")) in ((None, None), ("user", "hid/den"), (None, "hidden"))
     assert ("hid" in url) == bool(given.get("password"))
+
+
+@pytest.mark.parametrize(
+    ("url", "limits"),
+    [
+        ("mysql://host/shop", {"connect_timeout": 10, "read_timeout": 60, "write_timeout": 60}),
+        ("mysql://host/shop?read_timeout=5&table=t", {"connect_timeout": 10, "read_timeout": 5, "write_timeout": 60}),
+        ("postgresql://host/shop", {"connect_timeout": 10, "tcp_user_timeout": 30_000, "keepalives_idle": 30}),
+        (
+            "postgresql://host/shop?connect_timeout=2&tcp_user_timeout=500",
+            {"connect_timeout": 2, "tcp_user_timeout": 500},
+        ),
+    ],
+)
+def test_a_server_is_not_waited_for_without_limit(url: str, limits: dict[str, int]) -> None:
+    pytest.importorskip("pymysql" if url.startswith("mysql") else "psycopg2")
+    store: Any = open_store(url)
+    assert limits.items() <= store._opener._settings.items()

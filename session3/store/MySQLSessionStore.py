@@ -10,18 +10,24 @@ delete are one round trip each.
 
 from collections.abc import Sequence
 from datetime import datetime
+from importlib import import_module
 from typing import Any
 
 from ..errors import ConfigurationError, PayloadTooLarge
 from ..record import Record
 from .ServerSQLSessionStore import ServerSQLSessionStore
+from .ServerTimes import FUTURE, PAST, nearest
 
 _TAKEN = 1062  # ER_DUP_ENTRY
 _NO_TABLE, _NO_COLUMN, _TOO_LONG, _PACKET_TOO_LARGE = 1146, 1054, 1406, 1153
-_LOST = (0, 2006, 2013, 2055, 4031)  # 0: PyMySQL's InterfaceError, for ever after it lost its server
+# 0: PyMySQL's InterfaceError, for ever after it lost its server; 2014: in the middle of another statement's reply.
+_LOST = (0, 2006, 2013, 2014, 2055, 4031)
+_READ_ONLY = (1290, 1836)  # it became a replica; who is asked for a connection may know its successor
 _DEADLOCK = 1213  # ER_LOCK_DEADLOCK
-_IN_TRANSACTION = 1  # SERVER_STATUS_IN_TRANS
+_IN_TRANSACTION = 1568  # ER_CANT_CHANGE_TX_CHARACTERISTICS
 _EPOCH = datetime(1970, 1, 1)
+#: Cuts nothing. Others give other results: MariaDB's ORACLE and EMPTY_STRING_IS_NULL take a tombstone for a session.
+_SQL_MODE = "STRICT_ALL_TABLES"
 _STATEMENT = 4096  # bytes around a payload in a packet, and more
 
 
@@ -38,7 +44,7 @@ class MySQLSessionStore(ServerSQLSessionStore):
     MARKED = "concat({}, {})"
     # INSERT IGNORE would cut what is too long, without a word: a key that is taken is told by its error.
     UNLESS_TAKEN = ""
-    # A BLOB would be cut at 65,535 bytes where sql_mode is lax.
+    # A BLOB would end at 65,535 bytes.
     DDL = (
         "CREATE TABLE IF NOT EXISTS {table} (id varchar(128) CHARACTER SET ascii COLLATE ascii_bin PRIMARY KEY,"
         " payload longblob NOT NULL, revision bigint NOT NULL, created datetime(6) NOT NULL,"
@@ -52,14 +58,17 @@ class MySQLSessionStore(ServerSQLSessionStore):
     _max_packet = 2**24  # bytes; the server's is asked for with the first connection
 
     def _set_up_connection(self, connection: Any) -> None:
-        with connection.cursor() as cursor:
-            if _is_in_transaction(connection, cursor):
-                raise ConfigurationError(
-                    "a transaction is open on the connection; give sessions a connection of their own"
-                )
-            connection.autocommit(True)
-            cursor.execute("SELECT @@max_allowed_packet")
-            self._max_packet = cursor.fetchone()[0]
+        if _is_in_transaction(connection):
+            raise ConfigurationError("a transaction is open on the connection; give sessions a connection of their own")
+        connection.autocommit(True)
+        # As gbk, half a character in the data would quote what ends it; as others, most names could not be sent.
+        connection.set_character_set("utf8mb4")
+        connection.cursorclass = _plain_cursor(connection)
+        cursor = connection.cursor()
+        cursor.execute(f"SET SESSION sql_mode = '{_SQL_MODE}'")
+        cursor.execute("SELECT @@max_allowed_packet")
+        self._max_packet = cursor.fetchone()[0]
+        cursor.close()
 
     def _record_of(self, row: Sequence[Any], key: str) -> Record | None:
         if row[0] is not None:
@@ -70,7 +79,7 @@ class MySQLSessionStore(ServerSQLSessionStore):
         return self._record_from(*rows[0]) if rows else None
 
     def _age(self, seconds: float) -> float:
-        return round(seconds * 1_000_000)
+        return round((seconds if PAST < seconds < FUTURE else nearest(seconds)) * 1_000_000)
 
     def _seconds(self, time: str) -> float:
         return (datetime.fromisoformat(time) - _EPOCH).total_seconds()
@@ -101,13 +110,10 @@ class MySQLSessionStore(ServerSQLSessionStore):
         return super()._execute(connection, sql, parameters)
 
     def _is_lost(self, connection: Any, error: Exception) -> bool:
-        return not getattr(connection, "open", True) or _number(error) in _LOST
+        return not getattr(connection, "open", True) or _number(error) in _LOST + _READ_ONLY
 
     def _is_deadlock(self, error: Exception) -> bool:
         return bool(_number(error) == _DEADLOCK)
-
-    def _is_worth_repeating(self, error: Exception, parameters: Sequence[Any]) -> bool:
-        return not self._may_be_too_large(parameters)
 
     def _translate(self, error: Exception, parameters: Sequence[Any]) -> Exception:
         number = _number(error)
@@ -143,11 +149,22 @@ def _size(parameters: Sequence[Any]) -> int:
     return sum(len(parameter) for parameter in parameters if isinstance(parameter, bytes))
 
 
-def _is_in_transaction(connection: Any, cursor: Any) -> bool:
-    if hasattr(connection, "server_status"):  # PyMySQL
-        return bool(connection.server_status & _IN_TRANSACTION)
+def _is_in_transaction(connection: Any) -> bool:
+    # MySQL and MariaDB refuse this there, whatever the driver; elsewhere it asks for what is the default.
+    cursor = connection.cursor()
     try:
-        cursor.execute("SELECT @@in_transaction")  # MariaDB
-    except connection.Error:
-        return False
-    return bool(cursor.fetchone()[0])
+        cursor.execute("SET TRANSACTION READ WRITE")
+    except connection.Error as error:
+        if _number(error) != _IN_TRANSACTION:
+            raise
+        return True
+    cursor.close()
+    return False
+
+
+def _plain_cursor(connection: Any) -> Any:
+    """Return the driver's class of cursors that fetch tuples, all at once."""
+    for base in type(connection).__mro__:
+        if base.__module__ in ("pymysql.connections", "MySQLdb.connections"):
+            return import_module(base.__module__.replace("connections", "cursors")).Cursor
+    return connection.cursorclass

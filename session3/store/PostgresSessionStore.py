@@ -8,6 +8,7 @@ clocks say. Crash: what the server promises for a commit. A load, a save (its co
 delete are one round trip each.
 """
 
+import contextlib
 import hashlib
 import re
 import sys
@@ -15,7 +16,7 @@ from collections.abc import Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from ..errors import ConfigurationError, StoreUnavailable
+from ..errors import ConfigurationError, StoreNotSetUp, StoreUnavailable
 from ..record import Record
 from .ServerSQLSessionStore import ServerSQLSessionStore
 
@@ -26,7 +27,8 @@ _FORGOTTEN = ("26000", "0A000")  # no such prepared statement; one whose result 
 _MAX_PREPARES = 2
 _PAGES = 1000  # of the table, that a sweep looks at in one transaction; nobody waits for what it deletes
 _MAX_RIVALS = 10
-_DEADLOCK = "40P01"
+_READ_ONLY = "25006"  # it became a replica; who is asked for a connection may know its successor
+_GAVE_WAY = ("40P01", "40001")  # a deadlock; a serialization failure, where transactions are stricter by default
 _IDLE = 0  # psycopg2.extensions.TRANSACTION_STATUS_IDLE, and libpq's
 
 
@@ -43,7 +45,8 @@ class PostgresSessionStore(ServerSQLSessionStore):
         "CREATE TABLE IF NOT EXISTS {table} (id text PRIMARY KEY, payload bytea NOT NULL, revision bigint NOT NULL,"
         " created timestamptz NOT NULL, modified timestamptz NOT NULL, accessed timestamptz NOT NULL,"
         " expires timestamptz, user_key text, forward text) WITH (fillfactor = 85)",
-        'CREATE INDEX IF NOT EXISTS "{name}_user_key" ON {table} (user_key) WHERE user_key IS NOT NULL',
+        # A name of 63 characters at most, and with a space: no table of ours is called so.
+        'CREATE INDEX IF NOT EXISTS "{name:.54} user_key" ON {table} (user_key) WHERE user_key IS NOT NULL',
     )
 
     def __init__(self, conn: Any, table: str | None = None, **options: Any) -> None:
@@ -61,7 +64,19 @@ class PostgresSessionStore(ServerSQLSessionStore):
             raise ConfigurationError("a transaction is open on the connection; give sessions a connection of their own")
         connection.autocommit = True
         if _is_psycopg2(connection):
+            connection.cursor_factory = sys.modules["psycopg2.extensions"].cursor  # it fetches tuples
+            connection.set_client_encoding("UTF8")
             self._prepared[connection] = set()
+        else:
+            self._set_up_psycopg3(connection)
+
+    def _set_up_psycopg3(self, connection: Any) -> None:
+        connection.row_factory = sys.modules["psycopg.rows"].tuple_row
+        cursor = connection.execute("SELECT set_config('client_encoding', 'UTF8', false), pg_backend_pid()")
+        if cursor.fetchone()[1] != connection.info.backend_pid:
+            # A pooler is between: what was prepared on one server process would be asked of another, where the name is
+            # that of another statement.
+            connection.prepare_threshold = None
 
     def _record_of(self, row: Sequence[Any], key: str) -> Record:
         return self._record_from(bytes(row[0]), row[1])
@@ -88,6 +103,12 @@ class PostgresSessionStore(ServerSQLSessionStore):
         # psycopg 3 prepares by itself; with psycopg2 a prepared statement saves up to a third of a round trip's time.
         prepared = self._prepared.get(connection)
         if prepared is None or sql not in self._names:
+            try:
+                return super()._execute(connection, sql, parameters)
+            except connection.Error as error:
+                if prepared is not None or _sqlstate(error) not in _FORGOTTEN:
+                    raise
+            connection.prepare_threshold = None  # or psycopg 3 asks for what the server forgot again and again
             return super()._execute(connection, sql, parameters)
         for _ in range(_MAX_PREPARES):
             if sql not in prepared:
@@ -114,10 +135,13 @@ class PostgresSessionStore(ServerSQLSessionStore):
                 raise
 
     def _is_lost(self, connection: Any, error: Exception) -> bool:
-        return bool(connection.closed)
+        if connection.closed or _sqlstate(error) == _READ_ONLY:
+            return True
+        # In autocommit it is idle after each error, unless it is in the middle of another statement's reply.
+        return bool(connection.info.transaction_status != _IDLE)
 
     def _is_deadlock(self, error: Exception) -> bool:
-        return _sqlstate(error) == _DEADLOCK
+        return _sqlstate(error) in _GAVE_WAY
 
     def _translate(self, error: Exception, parameters: Sequence[Any]) -> Exception:
         code = _sqlstate(error)
@@ -126,6 +150,12 @@ class PostgresSessionStore(ServerSQLSessionStore):
         if code == _NO_COLUMN:
             self._has_table()  # raises, and says which
         return self._unavailable(error)
+
+    def create(self) -> None:
+        for _ in range(_MAX_RIVALS):
+            with contextlib.suppress(StoreNotSetUp):  # somebody else overwrites it, and it is gone before its index
+                return super().create()
+        return super().create()
 
     def _create(self, statement: str) -> None:
         for _ in range(_MAX_RIVALS):

@@ -65,9 +65,7 @@ class RedisSessionStore(RecordStore):
     ) -> None:
         super().__init__(**options)
         clients.check(client)
-        if not prefix:
-            # Without one, setup(overwrite=True) would take whatever else is in that database for sessions.
-            raise ConfigurationError("prefix must not be empty")
+        self._prefix = clients.prefix_of_keys(prefix)
         if not 1 <= default_ttl < math.inf:
             raise ConfigurationError("default_ttl must be a number of seconds, 1 or more")
         if not 0 < timeout < math.inf:
@@ -75,7 +73,6 @@ class RedisSessionStore(RecordStore):
         self.prefix, self.default_ttl, self.timeout = prefix, default_ttl, timeout
         self._given = client
         self._copy: Any = None
-        self._prefix = prefix.encode()
         self._failures = clients.failures(client)
         self._server_clock = ServerClock(self.clock, 0 if clients.is_cluster(client) else COMPARE_EVERY)
 

@@ -1,14 +1,17 @@
 """What the stores on database servers share: connections that die, the table of `setup`, and the server's clock."""
 
+import contextlib
 import re
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from ..connections import PerThread, Shared
-from ..errors import ConfigurationError, StoreExists, StoreNotSetUp, StoreUnavailable
+from ..errors import ConfigurationError, PayloadTooLarge, StoreExists, StoreNotSetUp, StoreUnavailable
 from .ServerTimes import ServerTimes
 from .SQLSessionStore import COLUMNS
+
+T = TypeVar("T")
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}(\.[A-Za-z_][A-Za-z0-9_]{0,62})?").fullmatch
 _MAX_TRIES = 20  # each time a deadlock is broken somebody goes on, so that more in a row mean a broken server
@@ -17,9 +20,10 @@ _MAX_TRIES = 20  # each time a deadlock is broken somebody goes on, so that more
 class ServerSQLSessionStore(ServerTimes):
     """Base of the SQL stores on a server.
 
-    `conn` is a DB-API connection of its own, with no transaction open on it; it is put in autocommit, and serves one
-    request at a time. Or a function without arguments that opens one: then each thread and each process has its own,
-    one that died is replaced, and the call tried once more.
+    `conn` is a DB-API connection of its own, with no transaction open on it; it is put in autocommit and UTF-8, with
+    plain cursors, and serves one request at a time. One that is cut off in the middle of a statement is closed, since
+    the rest of a reply is on its way. Or a function without arguments that opens one: then each thread and each process
+    has its own, one that died is replaced, and the call tried once more.
     """
 
     is_multiprocess_safe = True
@@ -37,7 +41,10 @@ class ServerSQLSessionStore(ServerTimes):
 
     @abstractmethod
     def _set_up_connection(self, connection: Any) -> None:
-        """Put a connection in autocommit. Raises ConfigurationError if a transaction is open on it."""
+        """Put a connection in the state that our statements need, whatever its opener or the server's settings say.
+
+        Raises ConfigurationError, before anything was changed, if a transaction is open on it.
+        """
 
     @abstractmethod
     def _location(self, connection: Any) -> str:
@@ -45,7 +52,7 @@ class ServerSQLSessionStore(ServerTimes):
 
     @abstractmethod
     def _is_lost(self, connection: Any, error: Exception) -> bool:
-        """Tell whether an error means that the connection is of no more use."""
+        """Tell whether an error means that the connection is of no more use, and another one may be."""
 
     @abstractmethod
     def _is_deadlock(self, error: Exception) -> bool:
@@ -69,8 +76,7 @@ class ServerSQLSessionStore(ServerTimes):
         self._where: str | None = getattr(conn, "location", None)
         self._connections: PerThread[Any] | Shared[Any]
         if hasattr(conn, "cursor"):
-            self._set_up_connection(conn)
-            self._where = self._location(conn)
+            self._set_up(conn)
             self._connections = Shared(conn, repr(self))
         elif callable(conn):
             self._opener: Callable[[], Any] = conn
@@ -88,23 +94,37 @@ class ServerSQLSessionStore(ServerTimes):
     def _open(self) -> Any:
         try:
             connection = self._opener()
-            self._set_up_connection(connection)
+            self._set_up(connection)
         except ConfigurationError:
             raise
         except Exception as error:  # whatever the opener raises, there is no connection
             raise StoreUnavailable(f"{self!r} can't be reached: {_one_line(error)}") from error
-        self._where = self._location(connection)
         return connection
+
+    def _set_up(self, connection: Any) -> None:
+        try:
+            self._set_up_connection(connection)
+            self._where = self._location(connection)
+        except ConfigurationError:  # nothing was changed
+            raise
+        except BaseException:
+            _close(connection)
+            raise
+
+    def _give_up(self, connection: Any) -> None:
+        """Let nobody use a connection again that may be in the middle of a reply: it would be taken for the next."""
+        _close(connection)  # of one that was handed in, too: from now on each statement fails on it
+        self._connections.drop()
 
     # -- statements --------------------------------------------------------------------------------------------------
 
     def _query(self, sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
-        return self._run(sql, parameters)[0]
+        return self._run(self._execute, sql, parameters)[0]
 
     def _change(self, sql: str, parameters: Sequence[Any]) -> int:
-        return self._run(sql, parameters)[1]
+        return self._run(self._execute, sql, parameters)[1]
 
-    def _run(self, sql: str, parameters: Sequence[Any]) -> tuple[list[tuple[Any, ...]], int]:
+    def _run(self, execute: Callable[[Any, str, Sequence[Any]], T], sql: str, parameters: Sequence[Any]) -> T:
         """Run a statement: once more on another connection if this one died, and again where it was the victim of a
         deadlock. All our statements can be repeated.
         """
@@ -113,24 +133,27 @@ class ServerSQLSessionStore(ServerTimes):
             tries -= 1
             with self._connections as connection:
                 try:
-                    return self._execute(connection, sql, parameters)
+                    return execute(connection, sql, parameters)
                 except connection.Error as error:
                     if self._is_lost(connection, error):
                         self._connections.drop()
-                        is_to_repeat = may_reopen and self._is_worth_repeating(error, parameters)
-                        may_reopen = False
+                        is_to_repeat, may_reopen = may_reopen, False
                     else:
                         is_to_repeat = tries > 0 and self._is_deadlock(error)
                     if not is_to_repeat:
                         raise self._translate(error, parameters) from error
+                except (PayloadTooLarge, UnicodeEncodeError):  # before anything was sent
+                    raise
+                except BaseException:  # such as the timeout of a request, or Ctrl-C
+                    self._give_up(connection)
+                    raise
 
     def _execute(self, connection: Any, sql: str, parameters: Sequence[Any]) -> tuple[list[tuple[Any, ...]], int]:
-        with connection.cursor() as cursor:
-            cursor.execute(sql, parameters)
-            return (list(cursor.fetchall()) if cursor.description else []), cursor.rowcount
-
-    def _is_worth_repeating(self, error: Exception, parameters: Sequence[Any]) -> bool:
-        return True
+        cursor = connection.cursor()
+        cursor.execute(sql, parameters)
+        result = (list(cursor.fetchall()) if cursor.description else []), cursor.rowcount
+        cursor.close()  # not after an exception, which an error of closing would hide
+        return result
 
     def _unavailable(self, error: Exception) -> StoreUnavailable:
         return StoreUnavailable(f"{self!r} can't be used: {_one_line(error)}")
@@ -169,16 +192,9 @@ class ServerSQLSessionStore(ServerTimes):
     def _has_table(self) -> bool:
         """Tell whether our table is there. Raises StoreNotSetUp, naming the columns, if it is of another shape."""
         try:
-            with self._connections as connection, connection.cursor() as cursor:
-                cursor.execute(f"SELECT * FROM {self._table} WHERE 1 = 0")
-                found = {column[0] for column in cursor.description}
-        except StoreUnavailable:
-            raise
-        except Exception as error:
-            translated = self._translate(error, ())
-            if isinstance(translated, StoreNotSetUp):
-                return False
-            raise translated from error
+            found = self._run(_column_names, f"SELECT * FROM {self._table} WHERE 1 = 0", ())
+        except StoreNotSetUp:
+            return False
         differing = found.symmetric_difference({"id", *COLUMNS})
         if differing:
             names = ", ".join(sorted(differing))
@@ -187,6 +203,17 @@ class ServerSQLSessionStore(ServerTimes):
 
     def _create(self, statement: str) -> None:
         self._change(statement, ())
+
+
+def _column_names(connection: Any, sql: str, parameters: Sequence[Any]) -> set[str]:
+    cursor = connection.cursor()
+    cursor.execute(sql, parameters)
+    return {column[0] for column in cursor.description}
+
+
+def _close(connection: Any) -> None:
+    with contextlib.suppress(Exception):  # one that is broken may fail to close, which is as good
+        connection.close()
 
 
 def _one_line(error: Exception) -> str:

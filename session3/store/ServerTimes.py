@@ -7,6 +7,10 @@ from typing import Any
 from ..record import Record
 from .SQLSessionStore import TIMES, SQLSessionStore
 
+_YEAR = 365 * 86400.0
+#: Seconds from now, beyond which a server's calendar may end; MySQL's does with the year 9999.
+PAST, FUTURE = -1000 * _YEAR, 7000 * _YEAR
+
 
 class ServerTimes(SQLSessionStore):
     """Times are ages to the server, which adds its own clock, and it is told with each record that is read: the clocks
@@ -42,8 +46,8 @@ class ServerTimes(SQLSessionStore):
         )
 
     def _age(self, seconds: float) -> float:
-        """Return seconds from now as the dialect's TIME_PARAMETER takes them."""
-        return seconds
+        """Return seconds from now, or the nearest that a server can count, as the TIME_PARAMETER takes them."""
+        return seconds if PAST < seconds < FUTURE else nearest(seconds)
 
     def _head(self) -> str:
         """Return the SQL for all of a record but its payload, as one text, and the server's time before it.
@@ -79,3 +83,7 @@ class ServerTimes(SQLSessionStore):
         now = self.clock()
         expiry = None if expires is None else self._age(expires - now)
         return super().touch(key, revision, self._age(accessed - now), expiry)
+
+
+def nearest(seconds: float) -> float:
+    return min(max(seconds, PAST), FUTURE)

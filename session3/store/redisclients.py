@@ -7,7 +7,9 @@ client it is may want it so for everything else.
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import queue
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import ConfigurationError, MissingDriver, StoreUnavailable
@@ -56,6 +58,17 @@ def check(client: Any) -> None:
         raise ConfigurationError(f"client must be a redis.Redis or a redis.RedisCluster, not a {kind}")
     if client.get_encoder().decode_responses:
         raise ConfigurationError("the client decodes responses, and sessions are bytes: drop decode_responses=True")
+
+
+def prefix_of_keys(prefix: str) -> bytes:
+    """Return it as it stands before each key. Raises ConfigurationError."""
+    if not prefix:
+        # Without one, setup(overwrite=True) would take whatever else is in that database for sessions.
+        raise ConfigurationError("prefix must not be empty")
+    try:
+        return prefix.encode()
+    except UnicodeEncodeError:
+        raise ConfigurationError("prefix must be characters that UTF-8 knows") from None
 
 
 def is_cluster(client: Any) -> bool:
@@ -113,10 +126,30 @@ def scan(node: Any, cursor: int, pattern: bytes, count: int, _: Any) -> tuple[in
 
 
 def disconnect(client: Any) -> None:
-    if is_cluster(client):
+    """Close the idle connections of a client; one in use, closed under the hands of a thread, would fail anyhow."""
+    if isinstance(client, RedisConnections):
         client.close()
+    elif is_cluster(client):
+        for node in client.get_nodes():
+            if node.redis_connection is not None:
+                _close_idle(node.redis_connection.connection_pool)
     else:
-        client.connection_pool.disconnect()
+        _close_idle(client.connection_pool)
+
+
+def _close_idle(pool: Any) -> None:
+    if not isinstance(pool, driver().BlockingConnectionPool):
+        pool.disconnect(inuse_connections=False)
+        return
+    # Not in each version can this one be told to leave out those in use. None stands for one that was never opened.
+    idle = []
+    with contextlib.suppress(queue.Empty):
+        while True:
+            idle.append(pool.pool.get_nowait())
+    for connection in reversed(idle):
+        if connection is not None:
+            connection.disconnect()
+        pool.pool.put_nowait(connection)
 
 
 def send_together(node: Any, commands: list[tuple[Any, ...]]) -> list[Any]:

@@ -1,12 +1,17 @@
 """MySQLSessionStore over PyMySQL; a part of the contract over mysqlclient, too."""
 
+import functools
+import importlib
 import itertools
+import signal
 import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from session3 import open_store
+from session3.errors import StoreUnavailable
 from session3.store.MySQLSessionStore import MySQLSessionStore
 
 from ..contract import (
@@ -21,7 +26,7 @@ from ..contract import (
     stored,
 )
 from ..mariadb_server import MARIADBD, MariaDBServer
-from ..server_contract import RestartContract, ServerSQLContract, refused
+from ..server_contract import CutOffContract, RestartContract, ServerSQLContract, fail_once, refused
 from .conftest import ServerClock
 
 pymysql = pytest.importorskip("pymysql", reason="needs PyMySQL: pip install 'session3[mysql]'")
@@ -84,6 +89,21 @@ def unreachable_url() -> str:
 
 
 @pytest.fixture
+def odd_connects(mariadb: Any) -> Any:
+    return odd_ones(pymysql, pymysql.cursors, mariadb.settings)
+
+
+def odd_ones(driver: Any, cursors: Any, settings: dict[str, Any]) -> dict[str, Any]:
+    options: list[dict[str, Any]] = [
+        *({"charset": charset} for charset in ("latin1", "gbk", "sjis", "big5", "ascii")),
+        *({"cursorclass": getattr(cursors, name)} for name in ("DictCursor", "SSCursor", "SSDictCursor")),
+    ]
+    for mode in ("ORACLE", "EMPTY_STRING_IS_NULL", "NO_BACKSLASH_ESCAPES,ANSI_QUOTES", "PIPES_AS_CONCAT"):
+        options.append({"init_command": f"SET sql_mode = '{mode}'"})
+    return {str(odd): functools.partial(driver.connect, **settings, **odd) for odd in options}
+
+
+@pytest.fixture
 def close_connections(connect: Any) -> Iterator[Any]:
     connection = connect()
 
@@ -127,15 +147,37 @@ class TestSealedMySQLSessionStore(SealContract):
     pass
 
 
-class TestMySQLServer(ServerSQLContract):
-    pass
-
-
-class TestMySQLClient(IterationContract, SweepContract, SetupContract, ThreadContract, ServerSQLContract):
+class TestMySQLServer(ServerSQLContract, CutOffContract):
     @pytest.fixture
-    def connect(self, mariadb: Any) -> Any:
-        driver = pytest.importorskip("MySQLdb", reason="needs mysqlclient: pip install mysqlclient")
+    def cut_off(self, monkeypatch: pytest.MonkeyPatch) -> Any:
+        return lambda: fail_once(monkeypatch, pymysql.connections.Connection, "_read_query_result")
+
+
+class TestMySQLClient(
+    IterationContract, SweepContract, SetupContract, ThreadContract, ServerSQLContract, CutOffContract
+):
+    @pytest.fixture
+    def driver(self) -> Any:
+        return pytest.importorskip("MySQLdb", reason="needs mysqlclient: pip install mysqlclient")
+
+    @pytest.fixture
+    def connect(self, mariadb: Any, driver: Any) -> Any:
         return lambda: driver.connect(**mariadb.settings)
+
+    @pytest.fixture
+    def odd_connects(self, mariadb: Any, driver: Any) -> Any:
+        return odd_ones(driver, importlib.import_module("MySQLdb.cursors"), mariadb.settings)
+
+    @pytest.fixture
+    def cut_off(self, driver: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+        return lambda: fail_once(monkeypatch, driver.connections.Connection, "store_result")
+
+    def test_a_large_session_is_saved_where_the_connection_had_died(self, store: Any, close_connections: Any) -> None:
+        session = stored(store)
+        session["blob"] = b"x" * 9_000_000  # PyMySQL sends two bytes for each, mysqlclient where it must
+        close_connections()
+        store.save_session(session)
+        assert len(store.load_session(session.id)["blob"]) == 9_000_000
 
 
 @pytest.fixture(scope="module")
@@ -152,6 +194,51 @@ class TestRestart(RestartContract):
         with MySQLSessionStore(lambda: pymysql.connect(**server.settings), "restarted") as store:
             store.setup(overwrite=True)
             yield store
+
+
+def test_the_victim_of_a_deadlock_is_tried_again(store: Any) -> None:
+    session = stored(store, data={"n": 0})
+    store._change(
+        f"CREATE TRIGGER give_way BEFORE UPDATE ON {store._name} FOR EACH ROW IF coalesce(@tries, 0) < 2 THEN"
+        " SET @tries = coalesce(@tries, 0) + 1; SIGNAL SQLSTATE '40001' SET MYSQL_ERRNO = 1213; END IF",
+        (),
+    )
+    session["n"] = 1
+    store.save_session(session)
+    assert store.load_session(session.id)["n"] == 1
+    assert store._query("SELECT @tries", ()) == [(2,)]
+
+
+def test_a_server_that_stopped_answering_is_unavailable(server: MariaDBServer) -> None:
+    assert server.process is not None
+    with open_store(f"{server.url}?table=silent&read_timeout=1") as store:
+        store.setup(overwrite=True)
+        session = stored(store)
+        server.process.send_signal(signal.SIGSTOP)
+        try:
+            with pytest.raises(StoreUnavailable):
+                store.load_session(session.id)
+        finally:
+            server.process.send_signal(signal.SIGCONT)
+        assert store.has_session(session.id)
+
+
+@pytest.mark.parametrize("code", [1290, 1836])
+def test_a_server_that_became_a_replica_is_left_for_its_successor(
+    mariadb: Any, connect: Any, store: Any, code: int
+) -> None:
+    session = stored(store)
+    store._change(
+        f"CREATE TRIGGER read_only BEFORE UPDATE ON {store._name} FOR EACH ROW"
+        f" IF @is_successor IS NULL THEN SIGNAL SQLSTATE 'HY000' SET MYSQL_ERRNO = {code}; END IF",
+        (),
+    )
+    servers = [connect, lambda: pymysql.connect(**mariadb.settings, init_command="SET @is_successor = 1")]
+    with MySQLSessionStore(lambda: servers.pop(0)(), store._name) as moved:
+        session = moved.load_session(session.id)
+        session["n"] = 1
+        moved.save_session(session)
+    assert store.load_session(session.id)["n"] == 1
 
 
 def test_a_table_in_another_database(connect: Any) -> None:

@@ -264,6 +264,49 @@ def test_a_limit_of_connections_is_enough_for_all(server: RedisServer, prefix: s
         assert list(store.iter_sessions()) == []
 
 
+@pytest.mark.parametrize("kind", ["plain", "blocking", "cluster"])
+def test_closing_takes_no_connection_from_who_is_using_it(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, prefix: str, kind: str
+) -> None:
+    store = RedisSessionStore(client_of(kind, request), prefix)
+    session = stored(store)
+    read = redis.Connection.read_response
+    closed: list[bool] = []
+
+    def close_and_read(*arguments: Any, **options: Any) -> Any:
+        if not closed:
+            closed.append(True)
+            run_threads(lambda _: store.close(), "a")
+        return read(*arguments, **options)
+
+    monkeypatch.setattr(redis.Connection, "read_response", close_and_read)
+    assert store.load_session(session.id).id == session.id and closed
+    assert store.has_session(session.id)
+    store.clear()
+    store.close()
+
+
+def client_of(kind: str, request: pytest.FixtureRequest) -> Any:
+    if kind == "cluster":
+        return request.getfixturevalue("cluster")
+    port = request.getfixturevalue("server").port
+    if kind == "plain":
+        return redis.Redis(port=port)
+    return redis.Redis(connection_pool=redis.BlockingConnectionPool(port=port, max_connections=2))
+
+
+def test_closing_leaves_no_connection_open(here: RedisSessionStore) -> None:
+    session = stored(here)
+    connections = here._client()
+    idle, lent = connections._take(), connections._take()
+    connections._idle.append(idle)
+    here.close()
+    assert idle._sock is None and lent._sock is not None
+    connections._idle.append(lent)
+    assert lent._sock is None
+    assert here.load_session(session.id).id == session.id
+
+
 def test_a_client_that_decodes_is_refused_before_anything_is_sent() -> None:
     with pytest.raises(ConfigurationError, match="decode_responses"):
         RedisSessionStore(redis.Redis(port=1, decode_responses=True))
