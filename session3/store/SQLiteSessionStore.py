@@ -8,9 +8,12 @@
 >>> store.load_session("example1").user
 'alice'
 
-Threads: safe, each has a connection. Processes: safe, also after a fork. Crash: a save that returned is there
-(write-ahead log, synchronous=NORMAL); with `durable` also after a power cut (synchronous=FULL). `:memory:` is one
-connection under a lock, for one process, and is gone with it.
+Threads: safe, each has a connection. Processes: safe, also after a fork: all connections are closed for it, and opened
+again when they are next used. A fork in C that calls no hook of Python's, such as uWSGI's, can't be known before: close
+the store ahead of it, in each thread, else it raises StoreUnavailable in the child. A connection of your own to the
+same file must not be open at any fork. Crash: a save that returned is there (write-ahead log, synchronous=NORMAL); with
+`durable` also after a power cut (synchronous=FULL). `:memory:` is one connection under a lock, for one process, and is
+gone with it.
 """
 
 import contextlib
@@ -20,12 +23,14 @@ import sqlite3
 import tempfile
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
-from ..connections import Held, PerThread, Shared
+from ..connections import Held, Shared
 from ..disk import sync_folder, why_not
 from ..errors import ConfigurationError, StoreUnavailable
 from .failures import unavailable_on
+from .SQLiteConnections import SQLiteConnections, wait_at_forks
 from .SQLSessionStore import SQLSessionStore
 
 _BUSY_TIMEOUT = 10.0  # seconds to wait for another writer
@@ -60,12 +65,13 @@ class SQLiteSessionStore(SQLSessionStore):
         self.durable = durable
         self.filename = ":memory:" if in_memory else os.path.abspath(filename)
         self.is_multiprocess_safe = not in_memory
-        self._connections: PerThread[sqlite3.Connection] | Shared[sqlite3.Connection]
+        self._connections: SQLiteConnections | Shared[sqlite3.Connection]
         if in_memory:
             self._memory = Held(_connect(":memory:"))  # lives, and ends, with the store
             self._connections = Shared(self._memory.connection, repr(self))
+            wait_at_forks(self._connections.lock)
         else:
-            self._connections = PerThread(self._open, self._file)
+            self._connections = SQLiteConnections(repr(self), self._open, partial(_file, self.filename))
 
     def __repr__(self) -> str:
         return f"SQLiteSessionStore({self.filename!r})"
@@ -133,14 +139,6 @@ class SQLiteSessionStore(SQLSessionStore):
 
     # -- the database ------------------------------------------------------------------------------------------------
 
-    def _file(self) -> tuple[int, int]:
-        """Tell which file bears the name now: what goes into one that was removed or replaced would be lost."""
-        try:
-            stat = os.stat(self.filename)
-        except FileNotFoundError:
-            raise _NotThere from None
-        return stat.st_dev, stat.st_ino
-
     def _open(self) -> sqlite3.Connection:
         try:
             return _connect(f"{pathlib.Path(self.filename).as_uri()}?mode=rw", self.durable)
@@ -158,7 +156,11 @@ class SQLiteSessionStore(SQLSessionStore):
         file, temporary = tempfile.mkstemp(".new", name + ".", folder)
         os.close(file)
         try:
-            _connect(temporary).close()
+            # As all others: a fork at this moment would leave a child with what SQLite knows of the file.
+            connections = SQLiteConnections(repr(self), partial(_connect, temporary), partial(_file, temporary))
+            with connections:
+                pass
+            connections.close()
             with contextlib.suppress(FileExistsError):
                 os.link(temporary, self.filename)
         finally:
@@ -169,6 +171,15 @@ class SQLiteSessionStore(SQLSessionStore):
 
 class _NotThere(Exception):
     """The database, or the table in it, was not made yet."""
+
+
+def _file(name: str) -> tuple[int, int]:
+    """Tell which file bears the name now: what goes into one that was removed or replaced would be lost."""
+    try:
+        stat = os.stat(name)
+    except FileNotFoundError:
+        raise _NotThere from None
+    return stat.st_dev, stat.st_ino
 
 
 def _connect(name: str, durable: bool = False) -> sqlite3.Connection:
