@@ -20,7 +20,6 @@ import contextlib
 import os
 import pathlib
 import sqlite3
-import tempfile
 import time
 from collections.abc import Sequence
 from functools import partial
@@ -29,6 +28,7 @@ from typing import Any
 from ..connections import Held, Shared
 from ..disk import sync_folder, why_not
 from ..errors import ConfigurationError, StoreUnavailable
+from ..LockedFile import LockedFile
 from .failures import unavailable_on
 from .SQLiteConnections import SQLiteConnections, wait_at_forks
 from .SQLSessionStore import SQLSessionStore
@@ -38,6 +38,7 @@ _BUSY_TIMEOUT = 10.0  # seconds to wait for another writer
 #: Measured: among eight who save without a pause nobody waits for 36 ms any more, where some waited for 330.
 _LOOK_AGAIN = 15
 _BUSY = "database is locked"
+_LOGS = ("-wal", "-shm", "-journal")  # what SQLite keeps beside a database
 _SWEEPS_CACHE = 12_000  # KiB of a database that are held in memory while a sweep goes on; else it is SQLite's 2,000
 _PAUSE = 0.01  # seconds between two tries of what does not wait by itself
 
@@ -147,30 +148,48 @@ class SQLiteSessionStore(SQLSessionStore):
             raise sqlite3.OperationalError(": ".join(filter(None, [str(error), why_not(self.filename)]))) from error
 
     def _create_file(self) -> None:
+        path = os.path.realpath(self.filename)  # a link may lead to what is not there yet
+        # Who creates is alone: what nobody uses is told by its name only.
+        with LockedFile(f"{path}.new.lock", os.O_CREAT) as lock:
+            assert lock is not None
+            try:
+                if not os.path.exists(path):
+                    self._put_in_place(path, f"{path}.new")
+            finally:
+                with contextlib.suppress(OSError):  # Windows removes no file that is open
+                    os.unlink(lock.path)
+        if self.durable:
+            sync_folder(path)
+
+    def _put_in_place(self, path: str, temporary: str) -> None:
         """Put an empty database in place, whole, in its final mode and readable by its owner only.
 
         SQLite would make it readable by everyone (its log files take over its mode), and switching a database that
         others are opening to a write-ahead log fails at random.
         """
-        folder, name = os.path.split(self.filename)
-        file, temporary = tempfile.mkstemp(".new", name + ".", folder)
-        os.close(file)
+        _remove(temporary, "", *_LOGS)  # one who was killed here may have left them
+        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL, 0o600))
         try:
             # As all others: a fork at this moment would leave a child with what SQLite knows of the file.
             connections = SQLiteConnections(repr(self), partial(_connect, temporary), partial(_file, temporary))
             with connections:
                 pass
             connections.close()
+            _remove(path, *_LOGS)  # of a database that was removed: SQLite would write what is in them to this one
             with contextlib.suppress(FileExistsError):
-                os.link(temporary, self.filename)
+                os.link(temporary, path)
         finally:
             os.unlink(temporary)
-        if self.durable:
-            sync_folder(self.filename)
 
 
 class _NotThere(Exception):
     """The database, or the table in it, was not made yet."""
+
+
+def _remove(path: str, *ends: str) -> None:
+    for end in ends:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path + end)
 
 
 def _file(name: str) -> tuple[int, int]:
