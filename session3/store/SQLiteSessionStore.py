@@ -23,12 +23,14 @@ import sqlite3
 import time
 from collections.abc import Sequence
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 from ..connections import Held, Shared
 from ..disk import sync_folder, why_not
 from ..errors import ConfigurationError, StoreUnavailable
 from ..LockedFile import LockedFile
+from ..record import Record, record_of
 from .failures import unavailable_on
 from .SQLiteConnections import SQLiteConnections, wait_at_forks
 from .SQLSessionStore import SQLSessionStore
@@ -41,6 +43,9 @@ _BUSY = "database is locked"
 _LOGS = ("-wal", "-shm", "-journal")  # what SQLite keeps beside a database
 _SWEEPS_CACHE = 12_000  # KiB of a database that are held in memory while a sweep goes on; else it is SQLite's 2,000
 _PAUSE = 0.01  # seconds between two tries of what does not wait by itself
+
+#: The last where a damaged schema is named in a message.
+_FAILURES = (sqlite3.Error, OSError, UnicodeDecodeError)
 
 _CREATE = """
     CREATE TABLE IF NOT EXISTS session3 (
@@ -80,14 +85,14 @@ class SQLiteSessionStore(SQLSessionStore):
     def close(self) -> None:
         self._connections.close()
 
-    @unavailable_on(sqlite3.Error, OSError)
+    @unavailable_on(*_FAILURES)
     def _query(self, sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
         try:
             return self._execute(sql, parameters)[0]
         except _NotThere:
             return []
 
-    @unavailable_on(sqlite3.Error, OSError)
+    @unavailable_on(*_FAILURES)
     def _change(self, sql: str, parameters: Sequence[Any]) -> int:
         try:
             return self._execute(sql, parameters)[1]
@@ -110,6 +115,18 @@ class SQLiteSessionStore(SQLSessionStore):
                 if str(error) != _BUSY or time.monotonic() >= deadline:
                     raise
 
+    def _record_of(self, row: Sequence[Any], key: str) -> Record | None:
+        payload, revision, created, modified, accessed, expires, *_ = row
+        is_whole = type(payload) is bytes and type(revision) is int and (expires is None or type(expires) is float)
+        if is_whole and type(created) is type(modified) is type(accessed) is float:
+            return record_of(row)
+        self._report_damage(key, "a value is of the wrong type")
+        return None
+
+    def _check_order(self, keys: Sequence[Any]) -> None:
+        if not all(type(key) is str and before < key for before, key in pairwise(keys)):
+            raise StoreUnavailable(f"{self!r} is damaged: its keys are in disorder")
+
     def _due(self, unused_for: float | None) -> tuple[str, Sequence[Any]]:
         now = self.clock()
         return ("expires <= ?", (now,)) if unused_for is None else ("max(accessed, modified) < ?", (now - unused_for,))
@@ -129,7 +146,7 @@ class SQLiteSessionStore(SQLSessionStore):
             with contextlib.suppress(StoreUnavailable):
                 self._query(f"PRAGMA cache_size = {before[0][0]}", ())
 
-    @unavailable_on(sqlite3.Error, OSError)
+    @unavailable_on(*_FAILURES)
     def create(self) -> None:
         if self.filename != ":memory:" and not os.path.exists(self.filename):
             self._create_file()

@@ -1,4 +1,5 @@
 import contextlib
+import itertools
 import os
 import signal
 import sqlite3
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 
 from session3 import ids
+from session3.DictSession import DictSession
 from session3.errors import StoreUnavailable
 from session3.store.SQLiteSessionStore import SQLiteSessionStore
 
@@ -382,3 +384,39 @@ def test_a_sweep_tells_why_it_failed_where_the_cache_fails_too(tmp_path: Path, c
         SQLiteSessionStore._query(store, "PRAGMA cache_size = -500", ())
         store.failure = None
         assert store.delete_expired_sessions() == (1, 0)
+
+
+# -- damage ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("column", ["payload", "revision", "created", "modified", "accessed", "expires"])
+def test_a_row_with_a_value_of_the_wrong_type_is_damaged(store: Any, clock: Clock, column: str, caplog: Any) -> None:
+    hurt, whole = stored(store, _expires=clock() + 1e6), stored(store)
+    store._change(f"UPDATE session3 SET {column} = ? WHERE id = ?", ("no such type", hurt.id))
+    for _ in range(2):
+        assert store.load_session(hurt.id) is None
+        assert not store.has_session(hurt.id)
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert [id for id, _ in store.iter_sessions()] == [whole.id]
+
+
+def change_on_disk(store: Any, old: bytes, new: bytes, times: int = -1) -> None:
+    store.close()
+    path = Path(store.filename)
+    assert old in path.read_bytes()
+    path.write_bytes(path.read_bytes().replace(old, new, times))
+
+
+def test_a_key_that_was_damaged_makes_no_iteration_endless(store: Any) -> None:
+    for id in ("example1", "example2", "example3"):
+        store.save_session(DictSession(id))
+    change_on_disk(store, b"example3", b"example0")
+    with pytest.raises(StoreUnavailable, match="in disorder"):
+        list(itertools.islice(store.iter_sessions(), 10))
+
+
+def test_a_damaged_schema_is_unavailable(store: Any) -> None:
+    session = stored(store)
+    change_on_disk(store, b"session3", b"session\xff", times=1)
+    with pytest.raises(StoreUnavailable, match="SQLiteSessionStore"):
+        store.load_session(session.id)
