@@ -1,5 +1,6 @@
 import contextlib
 import dbm
+import os
 import pickle
 import shelve
 from pathlib import Path
@@ -132,3 +133,16 @@ def test_what_is_damaged_is_swept_if_it_was_ours(store: Any) -> None:
     assert store.delete_expired_sessions() == (2, 2)
     assert store.delete_expired_sessions() == (0, 2)
     assert sorted(store._shelf.keys()) == sorted([*keys[2:], *(b"others%d" % number for number in range(len(others)))])
+
+
+def test_what_a_power_cut_took_is_not_replaced_by_another_session(store: Any, caplog: Any) -> None:
+    """The line of a value may outlive the value: the next one would lie where that says."""
+    kept, lost = stored(store), stored(store)
+    with store._shelf.writing() as shelf:
+        shelf[b"empty"] = b""
+    os.truncate(store.filename + ".dat", 512)
+    other = stored(store, user="carol")
+    assert store.load_session(lost.id) is None
+    assert store.load_session(kept.id).user == "alice"
+    assert sorted(store._shelf.keys()) == sorted([kept.id.encode(), other.id.encode(), b"empty"])
+    assert caplog.text.count("ends before") == 1
