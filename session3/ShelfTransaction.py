@@ -134,6 +134,15 @@ class ShelfTransaction:
             self._roll_forward(index.places)
             shelf._open()
         self._index.cut()
+        if self._index.end > self._end:
+            self._drop_lost(self._index.places)
+
+    def _drop_lost(self, places: dict[bytes, Place]) -> None:
+        """Leave out the keys whose values a power cut took off .dat: what is written there next is not theirs."""
+        _log.warning("%s.dat ends before some of its values; they are left out", self._shelf.filename)
+        kept = (item for item in places.items() if dumbfile.end_of(item[1]) <= self._end)
+        dumbfile.write_index(self._shelf._dir, kept)
+        self._shelf._open()
 
     def _convert(self, flavour: str) -> None:
         """Copy an old database into .dat and the marker, which from then on counts in its place."""

@@ -1,7 +1,7 @@
 """Database connections: one for each thread of each process, or one for all under a lock.
 
 A child of a fork never uses, and never closes, a connection of its parent: closing would end the parent's session with
-the server, or drop its locks on a file.
+the server.
 """
 
 import contextlib
@@ -24,9 +24,9 @@ _numbers = itertools.count()
 class Held(Generic[C]):
     """A connection, with the process that opened it; closed when nobody holds it any more."""
 
-    def __init__(self, connection: C, token: object = None) -> None:
+    def __init__(self, connection: C, generation: int = 0) -> None:
         self.connection = connection
-        self.token = token
+        self.generation = generation
         self._pid = os.getpid()
         self._number = next(_numbers)
         _open[self._number] = connection
@@ -48,9 +48,6 @@ class Held(Generic[C]):
 class PerThread(Generic[C]):
     """Opens a connection for each thread of each process, when it is first asked for one.
 
-    `token` tells what the connection leads to; when its answer changes, as where a file was replaced, another
-    connection is opened.
-
     >>> import sqlite3
     >>> connections = PerThread(lambda: sqlite3.connect(":memory:"))
     >>> with connections as connection:
@@ -61,17 +58,16 @@ class PerThread(Generic[C]):
 
     can_reopen = True
 
-    def __init__(self, open: Callable[[], C], token: Callable[[], object] = lambda: None) -> None:
+    def __init__(self, open: Callable[[], C]) -> None:
         self._open = open
-        self._token = token
         self._local = _Local()
         self._generation = 0  # of connections; those of an earlier one are closed by the threads that have them
 
     def __enter__(self) -> C:
-        local, token = self._local, (self._generation, self._token())
+        local = self._local
         held: Held[C] | None = local.held
-        if held is None or held.token != token or held.is_foreign():
-            held = local.held = Held(self._open(), token)
+        if held is None or held.generation != self._generation or held.is_foreign():
+            held = local.held = Held(self._open(), self._generation)
         return held.connection
 
     def __exit__(self, *exception: object) -> None:
@@ -100,17 +96,17 @@ class Shared(Generic[C]):
         self._connection = connection
         self._name = name
         self._pid = os.getpid()
-        self._lock = threading.RLock()
+        self.lock = threading.RLock()
 
     def __enter__(self) -> C:
         # Before the lock: another thread of the parent may have held it at the fork, and nobody is left to release it.
         if self._pid != os.getpid():
             raise StoreUnavailable(f"{self._name}: a connection can't be used in a forked process")
-        self._lock.acquire()
+        self.lock.acquire()
         return self._connection
 
     def __exit__(self, *exception: object) -> None:
-        self._lock.release()
+        self.lock.release()
 
     def drop(self) -> None:
         """A connection that was handed in can't be replaced."""

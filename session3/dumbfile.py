@@ -42,6 +42,11 @@ def room(size: int) -> int:
     return -(-size // BLOCK) * BLOCK
 
 
+def end_of(place: Place) -> int:
+    """Return where a value ends; one without bytes takes no room, wherever it is."""
+    return place[0] + place[1] if place[1] else 0
+
+
 def read_at(fd: int, place: Place) -> bytes:
     """Read what is there, without the file offset that threads and forks share; less at the end of the file."""
     if sys.platform == "win32":
@@ -90,6 +95,7 @@ class Index:
         self.size = 0  # up to the last complete line, so that a torn one always looks like news
         self.lines = 0
         self.live = 0  # bytes of .dat in use
+        self.end = 0  # of the last value in .dat
         self.has_damage = False
         self._fds: list[int] = []
         try:
@@ -138,6 +144,7 @@ class Index:
         old = self.places.get(key)
         self.live += room(place[1]) - (room(old[1]) if old else 0)
         self.places[key] = place
+        self.end = max(self.end, end_of(place))
         self.lines += 1
 
     def cut(self) -> None:

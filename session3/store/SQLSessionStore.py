@@ -47,6 +47,9 @@ class SQLSessionStore(RecordStore):
         """Return the record of a row of RECORD; None if the row could not be told whole, and is gone by now."""
         return record_of(row)
 
+    def _check_order(self, keys: Sequence[Any]) -> None:
+        """Raise StoreUnavailable where keys that don't grow mean damage, which a scan might meet for ever."""
+
     @abstractmethod
     def _due(self, unused_for: float | None) -> tuple[str, Sequence[Any]]:
         """Return the condition for what a sweep takes (Record.is_due), and its parameters."""
@@ -99,6 +102,7 @@ class SQLSessionStore(RecordStore):
         last = ""
         # Pages by key, each fetched whole: a half-read cursor would stand in the way of writers.
         while rows := self._query(self._page, (last,)):
+            self._check_order([last, *(row[-1] for row in rows)])
             for *columns, key in rows:
                 record = self._record_of(columns, key)
                 if record is not None:

@@ -8,24 +8,31 @@
 >>> store.load_session("example1").user
 'alice'
 
-Threads: safe, each has a connection. Processes: safe, also after a fork. Crash: a save that returned is there
-(write-ahead log, synchronous=NORMAL); with `durable` also after a power cut (synchronous=FULL). `:memory:` is one
-connection under a lock, for one process, and is gone with it.
+Threads: safe, each has a connection. Processes: safe, also after a fork: all connections are closed for it, and opened
+again when they are next used. A fork in C that calls no hook of Python's, such as uWSGI's, can't be known before: close
+the store ahead of it, in each thread, else it raises StoreUnavailable in the child. A connection of your own to the
+same file must not be open at any fork. Crash: a save that returned is there (write-ahead log, synchronous=NORMAL); with
+`durable` also after a power cut (synchronous=FULL). `:memory:` is one connection under a lock, for one process, and is
+gone with it.
 """
 
 import contextlib
 import os
 import pathlib
 import sqlite3
-import tempfile
 import time
 from collections.abc import Sequence
+from functools import partial
+from itertools import pairwise
 from typing import Any
 
-from ..connections import Held, PerThread, Shared
+from ..connections import Held, Shared
 from ..disk import sync_folder, why_not
 from ..errors import ConfigurationError, StoreUnavailable
+from ..LockedFile import LockedFile
+from ..record import Record, record_of
 from .failures import unavailable_on
+from .SQLiteConnections import SQLiteConnections, wait_at_forks
 from .SQLSessionStore import SQLSessionStore
 
 _BUSY_TIMEOUT = 10.0  # seconds to wait for another writer
@@ -33,8 +40,12 @@ _BUSY_TIMEOUT = 10.0  # seconds to wait for another writer
 #: Measured: among eight who save without a pause nobody waits for 36 ms any more, where some waited for 330.
 _LOOK_AGAIN = 15
 _BUSY = "database is locked"
+_LOGS = ("-wal", "-shm", "-journal")  # what SQLite keeps beside a database
 _SWEEPS_CACHE = 12_000  # KiB of a database that are held in memory while a sweep goes on; else it is SQLite's 2,000
 _PAUSE = 0.01  # seconds between two tries of what does not wait by itself
+
+#: The last where a damaged schema is named in a message.
+_FAILURES = (sqlite3.Error, OSError, UnicodeDecodeError)
 
 _CREATE = """
     CREATE TABLE IF NOT EXISTS session3 (
@@ -60,12 +71,13 @@ class SQLiteSessionStore(SQLSessionStore):
         self.durable = durable
         self.filename = ":memory:" if in_memory else os.path.abspath(filename)
         self.is_multiprocess_safe = not in_memory
-        self._connections: PerThread[sqlite3.Connection] | Shared[sqlite3.Connection]
+        self._connections: SQLiteConnections | Shared[sqlite3.Connection]
         if in_memory:
             self._memory = Held(_connect(":memory:"))  # lives, and ends, with the store
             self._connections = Shared(self._memory.connection, repr(self))
+            wait_at_forks(self._connections.lock)
         else:
-            self._connections = PerThread(self._open, self._file)
+            self._connections = SQLiteConnections(repr(self), self._open, partial(_file, self.filename))
 
     def __repr__(self) -> str:
         return f"SQLiteSessionStore({self.filename!r})"
@@ -73,14 +85,14 @@ class SQLiteSessionStore(SQLSessionStore):
     def close(self) -> None:
         self._connections.close()
 
-    @unavailable_on(sqlite3.Error, OSError)
+    @unavailable_on(*_FAILURES)
     def _query(self, sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
         try:
             return self._execute(sql, parameters)[0]
         except _NotThere:
             return []
 
-    @unavailable_on(sqlite3.Error, OSError)
+    @unavailable_on(*_FAILURES)
     def _change(self, sql: str, parameters: Sequence[Any]) -> int:
         try:
             return self._execute(sql, parameters)[1]
@@ -103,6 +115,18 @@ class SQLiteSessionStore(SQLSessionStore):
                 if str(error) != _BUSY or time.monotonic() >= deadline:
                     raise
 
+    def _record_of(self, row: Sequence[Any], key: str) -> Record | None:
+        payload, revision, created, modified, accessed, expires, *_ = row
+        is_whole = type(payload) is bytes and type(revision) is int and (expires is None or type(expires) is float)
+        if is_whole and type(created) is type(modified) is type(accessed) is float:
+            return record_of(row)
+        self._report_damage(key, "a value is of the wrong type")
+        return None
+
+    def _check_order(self, keys: Sequence[Any]) -> None:
+        if not all(type(key) is str and before < key for before, key in pairwise(keys)):
+            raise StoreUnavailable(f"{self!r} is damaged: its keys are in disorder")
+
     def _due(self, unused_for: float | None) -> tuple[str, Sequence[Any]]:
         now = self.clock()
         return ("expires <= ?", (now,)) if unused_for is None else ("max(accessed, modified) < ?", (now - unused_for,))
@@ -122,7 +146,7 @@ class SQLiteSessionStore(SQLSessionStore):
             with contextlib.suppress(StoreUnavailable):
                 self._query(f"PRAGMA cache_size = {before[0][0]}", ())
 
-    @unavailable_on(sqlite3.Error, OSError)
+    @unavailable_on(*_FAILURES)
     def create(self) -> None:
         if self.filename != ":memory:" and not os.path.exists(self.filename):
             self._create_file()
@@ -133,14 +157,6 @@ class SQLiteSessionStore(SQLSessionStore):
 
     # -- the database ------------------------------------------------------------------------------------------------
 
-    def _file(self) -> tuple[int, int]:
-        """Tell which file bears the name now: what goes into one that was removed or replaced would be lost."""
-        try:
-            stat = os.stat(self.filename)
-        except FileNotFoundError:
-            raise _NotThere from None
-        return stat.st_dev, stat.st_ino
-
     def _open(self) -> sqlite3.Connection:
         try:
             return _connect(f"{pathlib.Path(self.filename).as_uri()}?mode=rw", self.durable)
@@ -149,26 +165,57 @@ class SQLiteSessionStore(SQLSessionStore):
             raise sqlite3.OperationalError(": ".join(filter(None, [str(error), why_not(self.filename)]))) from error
 
     def _create_file(self) -> None:
+        path = os.path.realpath(self.filename)  # a link may lead to what is not there yet
+        # Who creates is alone: what nobody uses is told by its name only.
+        with LockedFile(f"{path}.new.lock", os.O_CREAT) as lock:
+            assert lock is not None
+            try:
+                if not os.path.exists(path):
+                    self._put_in_place(path, f"{path}.new")
+            finally:
+                with contextlib.suppress(OSError):  # Windows removes no file that is open
+                    os.unlink(lock.path)
+        if self.durable:
+            sync_folder(path)
+
+    def _put_in_place(self, path: str, temporary: str) -> None:
         """Put an empty database in place, whole, in its final mode and readable by its owner only.
 
         SQLite would make it readable by everyone (its log files take over its mode), and switching a database that
         others are opening to a write-ahead log fails at random.
         """
-        folder, name = os.path.split(self.filename)
-        file, temporary = tempfile.mkstemp(".new", name + ".", folder)
-        os.close(file)
+        _remove(temporary, "", *_LOGS)  # one who was killed here may have left them
+        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL, 0o600))
         try:
-            _connect(temporary).close()
+            # As all others: a fork at this moment would leave a child with what SQLite knows of the file.
+            connections = SQLiteConnections(repr(self), partial(_connect, temporary), partial(_file, temporary))
+            with connections:
+                pass
+            connections.close()
+            _remove(path, *_LOGS)  # of a database that was removed: SQLite would write what is in them to this one
             with contextlib.suppress(FileExistsError):
-                os.link(temporary, self.filename)
+                os.link(temporary, path)
         finally:
             os.unlink(temporary)
-        if self.durable:
-            sync_folder(self.filename)
 
 
 class _NotThere(Exception):
     """The database, or the table in it, was not made yet."""
+
+
+def _remove(path: str, *ends: str) -> None:
+    for end in ends:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path + end)
+
+
+def _file(name: str) -> tuple[int, int]:
+    """Tell which file bears the name now: what goes into one that was removed or replaced would be lost."""
+    try:
+        stat = os.stat(name)
+    except FileNotFoundError:
+        raise _NotThere from None
+    return stat.st_dev, stat.st_ino
 
 
 def _connect(name: str, durable: bool = False) -> sqlite3.Connection:

@@ -15,7 +15,8 @@ Threads and processes: safe. Crash: safe at any moment, also inside compaction; 
 deleted survives a power cut, too. An existing shelf of another flavour
 (gdbm, ndbm, SQLite), where a lock alone can't promise that, is converted at the first write. A reader of the shelf sees
 None for a session that was deleted, until the next sweep; and a second key, the id and ":touched", where a session was
-read but not changed for a while.
+read but not changed for a while. A damaged value that does not even begin as a session does is left alone, also by the
+sweep: it may be yours.
 """
 
 import contextlib
@@ -34,6 +35,7 @@ from .RecordStore import RecordStore
 _TOUCHED = b":touched"  # no id has a colon
 #: What stands for a deleted session, until a sweep takes it out: to do that, the whole index has to be written anew.
 _DEAD = pickle.dumps(None, 5)
+_HEAD_AT, _HEAD = 11, b"}\x94(\x8c\x07payload\x94"  # how a record goes on behind protocol and length
 _BATCH = 200  # keys that a sweep looks at under one lock
 
 
@@ -114,15 +116,14 @@ class ShelveSessionStore(RecordStore):
         for start in range(0, len(names), _BATCH):
             with self._shelf.writing() as shelf:
                 for name in names[start : start + _BATCH]:
-                    if shelf.get(name) in (None, _DEAD):
+                    value = shelf.get(name)
+                    if value is None or value == _DEAD:
                         continue
                     record = self._read(shelf, name.decode("latin-1"))
-                    if record is None:
-                        continue  # how old it is can't be told, nor whether it was ever ours
-                    if record.is_due(now, unused_for):
+                    if _was_ours(value) if record is None else record.is_due(now, unused_for):
                         shelf[name] = _DEAD
                         deleted += 1
-                    else:
+                    elif record is not None:
                         left += record.is_session(now)
         self._bury(names)
         return deleted, left
@@ -178,6 +179,20 @@ class ShelveSessionStore(RecordStore):
             self._report_damage(key, error)
             return None
         return record
+
+
+def _was_ours(value: bytes) -> bool:
+    """Tell whether a value that is no record was one: it still begins as one, but can't be unpickled.
+
+    What can is of another version of ours, perhaps, or somebody else's.
+    """
+    if not value.startswith(_HEAD, _HEAD_AT):
+        return False
+    try:
+        _unpickled(value)
+    except Exception:  # garbage can make a decoder raise anything
+        return True
+    return False
 
 
 class _PlainUnpickler(pickle.Unpickler):

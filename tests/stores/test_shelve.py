@@ -1,5 +1,6 @@
 import contextlib
 import dbm
+import os
 import pickle
 import shelve
 from pathlib import Path
@@ -114,3 +115,34 @@ def test_the_deleted_leave_the_index_at_the_next_sweep(store: Any) -> None:
     assert len(store._shelf.keys()) == 3
     assert store.delete_expired_sessions() == (0, 2)
     assert sorted(store._shelf.keys()) == sorted(session.id.encode() for session in sessions[1:])
+
+
+def test_what_is_damaged_is_swept_if_it_was_ours(store: Any) -> None:
+    """It is ours if it begins as a record; what somebody else put there may be anything."""
+    keys = [session.id.encode() for session in (stored(store), stored(store), stored(store), stored(store))]
+    with store._shelf.writing() as shelf:
+        whole = shelf.get(keys[0])
+        of_a_later_version = pickle.dumps({**pickle.loads(whole), "colour": "red"}, 5)
+        damaged = [whole[:-20], whole[:100] + bytes(len(whole) - 100)]
+        others = [b"", bytes(100), b"some text", pickle.dumps({"payload": 1}), of_a_later_version]
+        for number, value in enumerate(damaged):
+            shelf[keys[number]] = value
+            shelf[keys[number] + b":touched"] = pickle.dumps((1, 2.0, None))
+        for number, value in enumerate(others):
+            shelf[b"others%d" % number] = value
+    assert store.delete_expired_sessions() == (2, 2)
+    assert store.delete_expired_sessions() == (0, 2)
+    assert sorted(store._shelf.keys()) == sorted([*keys[2:], *(b"others%d" % number for number in range(len(others)))])
+
+
+def test_what_a_power_cut_took_is_not_replaced_by_another_session(store: Any, caplog: Any) -> None:
+    """The line of a value may outlive the value: the next one would lie where that says."""
+    kept, lost = stored(store), stored(store)
+    with store._shelf.writing() as shelf:
+        shelf[b"empty"] = b""
+    os.truncate(store.filename + ".dat", 512)
+    other = stored(store, user="carol")
+    assert store.load_session(lost.id) is None
+    assert store.load_session(kept.id).user == "alice"
+    assert sorted(store._shelf.keys()) == sorted([kept.id.encode(), other.id.encode(), b"empty"])
+    assert caplog.text.count("ends before") == 1

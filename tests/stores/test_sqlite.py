@@ -1,4 +1,6 @@
 import contextlib
+import itertools
+import os
 import signal
 import sqlite3
 import sys
@@ -12,6 +14,7 @@ from typing import Any
 import pytest
 
 from session3 import ids
+from session3.DictSession import DictSession
 from session3.errors import StoreUnavailable
 from session3.store.SQLiteSessionStore import SQLiteSessionStore
 
@@ -187,6 +190,82 @@ def test_a_database_in_another_mode_is_switched_while_others_read_it(open_at: An
         assert len(list(store.iter_sessions())) == 8
 
 
+class TestFirstSave:
+    @pytest.mark.parametrize("is_alive", [True, False], ids=["alive", "killed"])
+    def test_takes_nothing_over_from_a_database_that_was_removed(
+        self, store: Any, tmp_path: Path, is_alive: bool
+    ) -> None:
+        """Its log stays while somebody has it open, or if he was killed: what is in it belongs to the old one."""
+
+        def save(report: Any) -> None:
+            for _ in range(10):
+                stored(store)
+            report(1)
+            signal.pause()
+
+        with Child(save) as child:
+            child.report()
+            if not is_alive:
+                child.kill()
+            (tmp_path / "sessions").unlink()
+            assert (tmp_path / "sessions-wal").stat().st_size > 0
+            new = stored(store)
+            assert [id for id, _ in store.iter_sessions()] == [new.id]
+
+    def test_is_not_lost_to_who_still_had_the_removed_one_open(self, store: Any, open_at: Any, tmp_path: Path) -> None:
+        stored(store)
+        (tmp_path / "sessions").unlink()
+        with open_at(tmp_path / "sessions") as other:
+            stored(other)
+            assert len(list(store.iter_sessions())) == 1  # has closed the old one
+            stored(other)
+        assert len(list(store.iter_sessions())) == 2
+
+    def test_beside_others_loses_nothing(self, open_at: Any, tmp_path: Path) -> None:
+        for round in range(20):
+            path = tmp_path / str(round)
+            barrier = threading.Barrier(4)
+
+            def save(_: str, path: Path = path, barrier: threading.Barrier = barrier) -> None:
+                with open_at(path) as store:
+                    barrier.wait()
+                    stored(store)
+
+            run_threads(save, "abcd")
+            with open_at(path) as store:
+                assert len(list(store.iter_sessions())) == 4
+        assert {path.name for path in tmp_path.iterdir()} == {str(round) for round in range(20)}
+
+    def test_leaves_nothing_of_one_that_was_killed(self, store: Any, tmp_path: Path, monkeypatch: Any) -> None:
+        module = sys.modules[SQLiteSessionStore.__module__]
+
+        def die(name: str) -> None:
+            (tmp_path / "sessions.new-wal").touch()
+            signal.raise_signal(signal.SIGKILL)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(module, "_connect", die)
+            with Child(lambda report: stored(store)) as child:
+                os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+        assert "sessions.new" in os.listdir(tmp_path)
+        stored(store)
+        store.close()
+        assert os.listdir(tmp_path) == ["sessions"]
+
+    def test_through_a_link_to_what_is_not_there_yet(self, store: Any, open_at: Any, tmp_path: Path) -> None:
+        (tmp_path / "link").symlink_to(tmp_path / "sessions")
+        with open_at(tmp_path / "link") as linked:
+            assert linked.load_session("some-session") is None
+            session = stored(linked)
+        assert store.has_session(session.id)
+        assert (tmp_path / "link").is_symlink()
+
+    def test_through_a_link_that_leads_nowhere(self, open_at: Any, tmp_path: Path) -> None:
+        (tmp_path / "link").symlink_to(tmp_path / "nowhere" / "sessions")
+        with open_at(tmp_path / "link") as linked, pytest.raises(StoreUnavailable, match=r"link.*No such file"):
+            stored(linked)
+
+
 class TestAnotherWriter:
     """The moments at which a save looks are counted by the clock that it asks each time."""
 
@@ -305,3 +384,39 @@ def test_a_sweep_tells_why_it_failed_where_the_cache_fails_too(tmp_path: Path, c
         SQLiteSessionStore._query(store, "PRAGMA cache_size = -500", ())
         store.failure = None
         assert store.delete_expired_sessions() == (1, 0)
+
+
+# -- damage ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("column", ["payload", "revision", "created", "modified", "accessed", "expires"])
+def test_a_row_with_a_value_of_the_wrong_type_is_damaged(store: Any, clock: Clock, column: str, caplog: Any) -> None:
+    hurt, whole = stored(store, _expires=clock() + 1e6), stored(store)
+    store._change(f"UPDATE session3 SET {column} = ? WHERE id = ?", ("no such type", hurt.id))
+    for _ in range(2):
+        assert store.load_session(hurt.id) is None
+        assert not store.has_session(hurt.id)
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert [id for id, _ in store.iter_sessions()] == [whole.id]
+
+
+def change_on_disk(store: Any, old: bytes, new: bytes, times: int = -1) -> None:
+    store.close()
+    path = Path(store.filename)
+    assert old in path.read_bytes()
+    path.write_bytes(path.read_bytes().replace(old, new, times))
+
+
+def test_a_key_that_was_damaged_makes_no_iteration_endless(store: Any) -> None:
+    for id in ("example1", "example2", "example3"):
+        store.save_session(DictSession(id))
+    change_on_disk(store, b"example3", b"example0")
+    with pytest.raises(StoreUnavailable, match="in disorder"):
+        list(itertools.islice(store.iter_sessions(), 10))
+
+
+def test_a_damaged_schema_is_unavailable(store: Any) -> None:
+    session = stored(store)
+    change_on_disk(store, b"session3", b"session\xff", times=1)
+    with pytest.raises(StoreUnavailable, match="SQLiteSessionStore"):
+        store.load_session(session.id)
