@@ -62,7 +62,8 @@ class SessionKeeper(QuixoteHooks):
         expires = self._new_expiry(visit, session)
         if expires != session._expires:
             session._expires = expires
-            session._set_access_time(0)  # both move together, and are written together
+            if session is visit.loaded:
+                session._set_access_time(0)  # both move together, and are written together
         if self.store.is_in_cookie:
             self._save_in_cookie(visit, session)
         elif session.id is None:

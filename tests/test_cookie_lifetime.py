@@ -125,3 +125,14 @@ def test_a_class_may_let_browsers_forget_it_as_they_close(clock: Clock, expiry: 
     assert change is not None and change.max_age is None
     change = browser.visit(expiry=60)
     assert change is not None and change.max_age == 60
+
+
+def test_a_session_that_a_slow_request_made_lives_from_its_next_one(store: Any, clock: Clock) -> None:
+    manager = SessionManager(store, DictSession, idle_timeout=100)
+    visit, session = begin(manager, None)
+    clock.advance(40)
+    session["n"] = 1
+    change = manager.finish(visit)
+    assert change is not None and change.max_age == 60
+    change = manager.finish(begin(manager, change.value)[0])
+    assert change is not None and change.max_age == 100
