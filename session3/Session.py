@@ -140,8 +140,8 @@ class Session(SessionTokens):
         merged.__dict__.update({name: getattr(mine, name) for name in cls.OUTSIDE_STATE})
         merged.__dict__.update(three_way(base._kept(), mine._kept(), theirs._kept()))
         # Django's API keeps items in a session of any class.
-        items = [session.__dict__.get("data", {}) for session in (base, mine, theirs)]
-        if any(items) and all(type(each) is dict for each in items):
+        items: list[Any] = [base.__dict__.get("data", {}), mine.__dict__.get("data"), theirs.__dict__.get("data")]
+        if all(isinstance(each, dict) for each in items):
             merged.__dict__["data"] = three_way(*items)
         kept = merge_tokens(base._form_tokens, mine._form_tokens, theirs._form_tokens)
         merged._form_tokens = kept[max(0, len(kept) - cls.MAX_FORM_TOKENS) :]

@@ -124,7 +124,7 @@ class SessionKeeper(QuixoteHooks):
         expires = session._expires if session._snapshot is None else session._snapshot.expires
         if expires is not None and session._ends_with_browser():
             expires = None
-        if session.id == visit.cookie_value and _is_about(expires, visit.expires):
+        if session.id == visit.cookie_value and expires == visit.expires:
             return None
         if expires is None:
             return CookieChange(session.id)
@@ -159,8 +159,9 @@ class SessionKeeper(QuixoteHooks):
         kept, before, is_loaded = session._kept_expiry(), session._expires, session is visit.loaded
         if kept is None and visit.kept_expiry is None and self.idle_timeout is None and self.absolute_timeout is None:
             return before  # nothing moves it
-        # A store of records moves the expiry with what it writes, and that is now.
-        since = session.get_access_time() if session._snapshot is None else self.store.clock()
+        # A store of records moves the expiry with what it writes, and that is now; and so does who says another one.
+        is_kept = kept == visit.kept_expiry
+        since = session.get_access_time() if session._snapshot is None and is_kept else self.store.clock()
         own = own_deadline(kept, since)
         if is_loaded and own is None and own_deadline(visit.kept_expiry, since) is not None:
             session._expires = None  # it was the session's own, which is no more
@@ -168,9 +169,10 @@ class SessionKeeper(QuixoteHooks):
             return before  # counted from the last save: to read is not to save
         expires = self._deadline(session, kept, since)
         # The record moves as far as the cookie, in steps: else small ones would add up, and the browser never be told.
-        if is_loaded and kept == visit.kept_expiry and before is not None and expires is not None:
-            is_small = _is_about(expires, before) or before < expires <= before + self._resolution(kept)
-            return before if is_small else expires
+        if is_loaded and is_kept and before is not None and expires is not None:
+            step = self._resolution(kept)
+            if before - min(1, step) < expires <= before + step:  # a second, since servers' clocks jitter
+                return before
         return expires
 
     # -- rotation ----------------------------------------------------------------------------------------------------
@@ -190,6 +192,8 @@ class SessionKeeper(QuixoteHooks):
         return session.id != visit.cookie_value
 
     def _renew(self, visit: Visit, session: Session) -> None:
+        if session._snapshot is None:
+            self.store._make_sure_of(session)
         try:
             self._rotate(visit, session)
         except StoreUnavailable as error:
@@ -215,8 +219,3 @@ class SessionKeeper(QuixoteHooks):
         if value is None or session.get_user_key() is not None or not self.store.accepts_cookie(value):
             return False
         return self.store.was_rotated(value)
-
-
-def _is_about(expires: float | None, before: float | None) -> bool:
-    """Tell whether two expiries are as good as one: cookies count in seconds, and servers' clocks jitter."""
-    return expires == before or (expires is not None and before is not None and abs(expires - before) < 1)

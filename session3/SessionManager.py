@@ -14,7 +14,6 @@ hooks are in QuixoteHooks. A manager holds no state of a request, and is as safe
 """
 
 import logging
-import math
 from contextvars import ContextVar
 from typing import Literal
 
@@ -27,6 +26,8 @@ from .store.SessionStore import SessionStore, private_copy
 from .Visit import Visit
 
 log = logging.getLogger("session3")
+
+_FOR_EVER = 1e11  # seconds, three thousand years; the calendars of servers end some day
 
 OnUnavailable = Literal["raise", "anonymous"]
 
@@ -68,8 +69,10 @@ class SessionManager(SessionKeeper):
     ) -> None:
         timeouts = {"idle_timeout": idle_timeout, "absolute_timeout": absolute_timeout, "renew_after": renew_after}
         for name, seconds in timeouts.items():
-            if seconds is not None and not 0 < seconds < math.inf:
-                raise ConfigurationError(f"{name} is a number of seconds above 0, or None; got {seconds!r}")
+            if seconds is not None and not 0 < seconds < _FOR_EVER:
+                raise ConfigurationError(
+                    f"{name} is a number of seconds above 0 and below {_FOR_EVER:g}, or None; got {seconds!r}"
+                )
         if on_unavailable not in ("raise", "anonymous"):
             raise ConfigurationError(f'on_unavailable is "raise" or "anonymous", not {on_unavailable!r}')
         if not store.revives(session_class):

@@ -1,6 +1,7 @@
 """From a session to the payload of its record and back."""
 
 import re
+import sys
 import warnings
 from typing import Any
 
@@ -64,8 +65,8 @@ class SessionCodec:
     def load(self, payload: bytes) -> Session:
         """Revive a session, without what its record knows (id, times). Raises DamagedRecord or UnknownClass.
 
-        MemoryError, RecursionError, and OSError where payloads are sealed: the machine, or the program at this moment,
-        is short of something. That is no damage, and logs nobody out.
+        Of the MACHINE_ERRORS it raises those that are no damage, and log nobody out: where the program is deep in
+        calls, where there is no memory, and of sealed payloads where a signal says that it takes too long.
         """
         try:
             if not isinstance(payload, bytes):
@@ -91,7 +92,7 @@ class SessionCodec:
         if isinstance(error, MemoryError) and not self._is_authentic:
             bytearray(_ROOM * len(payload))  # if there is room, it was garbage, which may ask for any length
             return False
-        return self._is_authentic or isinstance(error, RecursionError)
+        return _is_deep() if isinstance(error, RecursionError) else self._is_authentic
 
     def is_same(self, payload: bytes, before: bytes) -> bool:
         """Tell whether two payloads hold the same state, though their bytes may differ.
@@ -156,3 +157,11 @@ class SessionCodec:
 
     def open(self, key: str, sealed: bytes) -> bytes:
         return sealed if self._seal is None else self._seal.open(key, sealed)
+
+
+def _is_deep() -> bool:
+    """Tell whether the program has used up half of its stack; else it was the payload, which does so each time."""
+    frame, depth = sys._getframe(), 0
+    while frame.f_back is not None:
+        frame, depth = frame.f_back, depth + 1
+    return depth > sys.getrecursionlimit() // 2

@@ -18,8 +18,9 @@ from .seals import EncryptionSeal, Seal, SignatureSeal
 from .secretkeys import Secret
 from .tokens import TokenSigner
 
-#: What a decoder raises where the machine is short of something, though the bytes are as they were written.
-MACHINE_ERRORS = (MemoryError, OSError, RecursionError)
+#: What a decoder may raise though the bytes are as they were written: the machine or the program is short of memory,
+#: stack or time.
+MACHINE_ERRORS = (MemoryError, RecursionError, TimeoutError, InterruptedError)
 
 
 class Serializer(Protocol):

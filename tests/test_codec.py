@@ -1,5 +1,6 @@
 """From sessions to payloads and back."""
 
+import os
 import pickle
 import signal
 import subprocess
@@ -21,6 +22,7 @@ from session3.seals import SignatureSeal
 from session3.serializers import JSONSerializer, PickleSerializer
 from session3.Session import Session
 from session3.store.SignedCookieSessionStore import SignedCookieSessionStore
+from session3.store.VolatileSessionStore import VolatileSessionStore
 
 from .sessions import Bomb, Shop
 
@@ -283,6 +285,32 @@ def test_a_program_that_is_deep_in_calls_sees_no_damage(serializer: Any) -> None
         except RecursionError:
             outcomes.add("too deep")
     assert outcomes == {"loaded", "too deep"}
+
+
+class Unloadable:
+    """Is saved, and raises the same each time that it is loaded."""
+
+    def __init__(self, how: str) -> None:
+        self.how = how
+
+    def __setstate__(self, state: Any) -> None:
+        if state["how"] == "recursion":
+            self.__setstate__(state)
+        os.stat("/nowhere/to/be/found")
+
+
+@pytest.mark.parametrize("how", ["recursion", "file"])
+@pytest.mark.parametrize(
+    "options", [{}, {"secret_key": "a key of at least sixteen characters"}], ids=["plain", "sealed"]
+)
+def test_what_fails_by_itself_is_damaged_and_stands_in_nobody_s_way(how: str, options: Any) -> None:
+    store = VolatileSessionStore(**options)
+    for id in ("example1", "example2"):
+        session = DictSession(id)
+        session["item"] = Unloadable(how) if id == "example1" else 1
+        store.save_session(session)
+    assert store.load_session("example1") is None
+    assert [id for id, _ in store.iter_sessions()] == ["example2"]
 
 
 def test_what_is_nested_deeper_than_we_write_is_damaged() -> None:

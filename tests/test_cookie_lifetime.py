@@ -136,3 +136,34 @@ def test_a_session_that_a_slow_request_made_lives_from_its_next_one(store: Any, 
     assert change is not None and change.max_age == 60
     change = manager.finish(begin(manager, change.value)[0])
     assert change is not None and change.max_age == 100
+
+
+@pytest.mark.parametrize("timeout", [0.5, 1, 5])
+@pytest.mark.parametrize("is_own", [True, False])
+def test_a_short_life_is_as_long_as_a_use_is_near(store: Any, clock: Clock, timeout: float, is_own: bool) -> None:
+    manager = SessionManager(store, DictSession, idle_timeout=None if is_own else timeout)
+    browser = Browser(manager, clock)
+    browser.visit(n=0, **({"expiry": timeout} if is_own else {}))
+    for n in range(100):
+        clock.advance(0.3)
+        browser.visit(n=n)
+        assert browser.session.get("n") == n
+
+
+def test_an_expiry_counts_from_where_it_is_said(store: Any, clock: Clock) -> None:
+    manager = SessionManager(store, DictSession)
+    visit, session = begin(manager, None)
+    clock.advance(8)
+    session.set_expiry(5)
+    change = manager.finish(visit)
+    assert change is not None and change.max_age == 5
+    cookie = change.value
+    visit, session = begin(manager, cookie)
+    session.set_expiry(300)
+    change = manager.finish(visit)
+    assert change is not None and change.max_age == 300
+    clock.advance(50)
+    visit, session = begin(manager, change.value)
+    session.set_expiry(30)
+    change = manager.finish(visit)
+    assert change is not None and change.max_age == 30

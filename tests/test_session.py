@@ -4,6 +4,7 @@ import copy
 import io
 import pickle
 import urllib.parse
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, MutableMapping
 from typing import Any
 
@@ -647,3 +648,43 @@ def test_a_session_that_was_saved_and_goes_on_loses_no_change_of_another() -> No
     session["mine"] = 1
     store.save_session(session)
     assert "from the other request" in store.load_session("example1")["tags"]
+
+
+# -- items in an attribute ---------------------------------------------------------------------------------------------
+
+
+class Untold:
+    """Has no truth value, as an array has none."""
+
+    def __init__(self, value: int) -> None:
+        self.value = value
+
+    def __bool__(self) -> bool:
+        raise ValueError("ambiguous")
+
+
+def merged(base: Any, mine: Any, theirs: Any, make: Any = Session) -> Any:
+    """Return what `data` becomes; an ellipsis is no attribute."""
+    sessions = []
+    for data in (base, mine, theirs):
+        sessions.append(make("example1"))
+        sessions[-1].__dict__.pop("data", None)
+        if data is not ...:
+            sessions[-1].data = data
+    return make.merge(*sessions).__dict__.get("data", ...)
+
+
+@pytest.mark.parametrize("kind", [dict, OrderedDict])
+@pytest.mark.parametrize("make", [Session, DictSession])
+def test_items_are_merged_one_by_one(make: Any, kind: Any) -> None:
+    assert merged(kind(z=1), kind(z=1, a=1), kind(z=1, b=1), make) == {"z": 1, "a": 1, "b": 1}
+    assert merged(kind(z=1), kind(a=1), kind(z=1, b=1), make) == {"a": 1, "b": 1}
+
+
+def test_items_that_two_requests_began_are_merged() -> None:
+    assert merged(..., {"a": 1}, {"b": 1}) == {"a": 1, "b": 1}
+
+
+def test_an_attribute_data_need_hold_no_items() -> None:
+    assert merged(Untold(1), Untold(2), Untold(1)).value == 2
+    assert merged({"a": 1}, ..., {"a": 1}) is ...

@@ -451,6 +451,24 @@ class TestExpiry:
         assert begin(manager, cookie)[1].user == "alice"
 
 
+def test_who_logs_in_on_a_session_that_the_request_deleted_is_logged_in(manager: SessionManager, store: Any) -> None:
+    cookie = logged_in(manager, user=None, n=1)
+    visit, session = begin(manager, cookie)
+    store.delete_session(session)
+    session.set_user("alice")
+    change = manager.finish(visit)
+    assert change is not None and begin(manager, change.value)[1].user == "alice"
+
+
+def test_what_the_request_deleted_is_not_renewed(store: Any, clock: Clock) -> None:
+    manager = SessionManager(store, DictSession, renew_after=100)
+    cookie = logged_in(manager)
+    clock.advance(200)
+    visit, session = begin(manager, cookie)
+    store.delete_session(session)
+    assert manager.finish(visit) is None and list(store.iter_sessions()) == []
+
+
 class ObjectStore(SessionStore):
     """Three methods that keep the objects themselves."""
 

@@ -126,7 +126,7 @@ class RecordStore(SessionWrites, SessionStore):
     def move_session(self, session: Session, new_id: str, grace: float | None = None) -> bool:
         snapshot = self._snapshot_of(session)
         if snapshot is None:
-            return super().move_session(session, new_id, grace)
+            return self._move_whole(session, new_id)  # it was deleted in this request, or was never here: it is new
         before = session._id_time
         session._set_id_time(self.clock())
         try:

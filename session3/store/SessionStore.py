@@ -168,6 +168,9 @@ class SessionStore(ABC):
         SessionDeleted if the session was deleted meanwhile.
         """
         self._make_sure_of(session)
+        return self._move_whole(session, new_id)
+
+    def _move_whole(self, session: "Session", new_id: str) -> bool:
         old_id = session.id
         session.id, session._id_time = new_id, self.clock()
         if not self.create_session(session):
