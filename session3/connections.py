@@ -98,11 +98,19 @@ class Shared(Generic[C]):
         self._pid = os.getpid()
         self.lock = threading.RLock()
 
-    def __enter__(self) -> C:
+    def guard(self) -> "threading.RLock":
+        """Return the lock to hold while the connection is used."""
         # Before the lock: another thread of the parent may have held it at the fork, and nobody is left to release it.
         if self._pid != os.getpid():
             raise StoreUnavailable(f"{self._name}: a connection can't be used in a forked process")
-        self.lock.acquire()
+        return self.lock
+
+    def get(self) -> C:
+        """Return the connection; with the guard held."""
+        return self._connection
+
+    def __enter__(self) -> C:
+        self.guard().acquire()
         return self._connection
 
     def __exit__(self, *exception: object) -> None:

@@ -113,7 +113,8 @@ def test_sqlite(tmp_path: Path, options: dict[str, Any], level: int) -> None:
         store.save_session(DictSession("session1"))
 
         def look() -> None:
-            with store._connections as connection:
+            with store._connections.guard():
+                connection = store._connections.get()
                 found.append(connection.execute("PRAGMA synchronous").fetchone()[0])
 
         look()

@@ -3,8 +3,8 @@
 >>> import tempfile
 >>> file = tempfile.NamedTemporaryFile()
 >>> connections = SQLiteConnections("a store", lambda: sqlite3.connect(file.name, isolation_level=None), lambda: 1)
->>> with connections as connection:
-...     connection.execute("SELECT 1").fetchone()
+>>> with connections.guard():
+...     connections.get().execute("SELECT 1").fetchone()
 (1,)
 >>> connections.close()
 
@@ -13,6 +13,9 @@ locks: what it opens on a file that its parent had open takes no lock from the s
 soon as the parent closes the file and removes the log of its changes (https://sqlite.org/howtocorrupt.html, 2.6). So
 before a fork all connections are closed, each when its thread is done with its statement, and none is opened until
 after it. A fork in C may call no hook of Python's: then the child is refused what its parent had open.
+
+Hooks of your own (os.register_at_fork) that use a store, or take a lock that is held around its calls, have to be
+registered after this module was imported: those before a fork run in the opposite order.
 """
 
 import contextlib
@@ -39,23 +42,24 @@ class SQLiteConnections:
         self._local = _Local()
         self._generation = 0  # of connections; those of an earlier one are closed by the threads that have them
 
-    def __enter__(self) -> sqlite3.Connection:
-        local, token = self._local, (self._generation, self._file())
-        local.lock.acquire()
-        try:
-            if _forker:
-                _wait_for_fork(local.lock)
-            place = local.place
-            # The process is asked of the system each time: a fork in C calls no hook.
-            if place is None or place.token != token or place.connection is None or place.pid != os.getpid():
-                return self._connect(token)
-            return place.connection
-        except BaseException:
-            local.lock.release()
-            raise
+    def guard(self) -> "threading.RLock":
+        """Return the lock to hold while the connection is used; it is this thread's, and forks wait for it.
 
-    def __exit__(self, *exception: object) -> None:
-        self._local.lock.release()
+        A lock itself, since no signal's exception can come between taking it and the block that frees it.
+        """
+        lock = self._local.lock
+        if _forker and not _is_owned(lock):
+            with _forking:
+                pass
+        return lock
+
+    def get(self) -> sqlite3.Connection:
+        """Return this thread's connection; with the guard held."""
+        place, token = self._local.place, (self._generation, self._file())
+        # The process is asked of the system each time: a fork in C calls no hook.
+        if place is None or place.token != token or place.connection is None or place.pid != os.getpid():
+            return self._connect(token)
+        return place.connection
 
     def close(self) -> None:
         """Close this thread's connection; those of others may be at work, and are closed by them, or as they end."""
@@ -75,8 +79,8 @@ class SQLiteConnections:
         local.place = place = _Place(token, local.lock)
         local.closer = _Closer(place)
         _places.add(place)
-        while _is_another_forking():  # asked once the place is known: who forks closes what is known after saying so
-            _wait_for_fork(local.lock)
+        # Asked once the place is known: who forks closes what is known after saying so.
+        while _is_another_forking() and _stood_aside(local.lock):
             _places.add(place)
         connection = place.connection = self._open()
         return connection
@@ -96,12 +100,22 @@ class _Place:
         # Not where it was inherited: a thread that is not here may have held the lock, and the file is the parent's.
         if self.pid == os.getpid():
             with self.lock:
-                connection, self.connection = self.connection, None
-                if connection is not None:
-                    # One that is broken may fail to close, which is as good.
-                    with contextlib.suppress(sqlite3.Error):
-                        connection.close()
-                _places.discard(self)
+                self._close()
+
+    def close_if_free(self) -> None:
+        if self.pid == os.getpid() and self.lock.acquire(blocking=False):
+            try:
+                self._close()
+            finally:
+                self.lock.release()
+
+    def _close(self) -> None:
+        connection, self.connection = self.connection, None
+        if connection is not None:
+            # One that is broken may fail to close, which is as good.
+            with contextlib.suppress(sqlite3.Error):
+                connection.close()
+        _places.discard(self)
 
 
 class _Closer:
@@ -111,7 +125,8 @@ class _Closer:
         self._place = place
 
     def __del__(self) -> None:
-        self._place.close()
+        # As Python exits, a daemon thread may have stopped for ever in a statement, with the lock.
+        self._place.close_if_free()
 
 
 class _Local(threading.local):
@@ -143,32 +158,64 @@ def _is_another_forking() -> bool:
     return _forker not in (0, threading.get_ident())
 
 
-def _wait_for_fork(lock: "threading.RLock") -> None:
-    """Wait, without one's own lock, which the thread that forks may want."""
-    while _is_another_forking():
-        lock.release()
+def _is_owned(lock: "threading.RLock") -> bool:
+    """Tell whether this thread has a lock: what threading.Condition asks of one."""
+    owned: bool = lock._is_owned()  # type: ignore[attr-defined]
+    return owned
+
+
+def _stood_aside(lock: "threading.RLock") -> bool:
+    """Wait for a fork without one's own lock, which the thread that forks may want.
+
+    False, and nothing waited for, where the lock is also held further out: who forks waits for that in any case.
+    """
+    lock.release()
+    try:
+        if _is_owned(lock):
+            return False
         with _forking:
-            pass
+            return True
+    finally:
         lock.acquire()
 
 
 def _never_close(places: list[_Place]) -> None:
     """Take a reference for ever to what was inherited: even as a process exits, Python would close it."""
-    import ctypes
+    if places:
+        import ctypes
 
-    for place in places:
-        ctypes.pythonapi.Py_IncRef(ctypes.py_object(place))
+        for place in places:
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(place))
 
 
 def _before_fork() -> None:
+    interrupted: BaseException | None = None
+    while True:
+        try:
+            _close_all()
+            break
+        except BaseException as error:  # a signal's: Python would fork all the same
+            interrupted = error
+    if interrupted is not None:
+        raise interrupted
+
+
+def _close_all() -> None:
     global _forker
-    _forking.acquire()
+    if not _is_owned(_forking):
+        _forking.acquire()
     _forker = threading.get_ident()
-    for place in _places.copy():
-        place.close()
-    _taken[:] = [lock for ref, pid in list(_others.items()) if (lock := ref()) is not None and pid == os.getpid()]
-    for lock in _taken:
-        lock.acquire()
+    pid, places = os.getpid(), _places.copy()
+    while places:
+        for place in places:
+            place.close()
+        # What a signal's handler opened, of a thread that had its lock already.
+        places = {place for place in _places.copy() if place.pid == pid and place.connection is not None}
+    for ref, pid in list(_others.items()):
+        lock = ref()
+        if lock is not None and pid == os.getpid() and lock not in _taken:
+            lock.acquire()
+            _taken.append(lock)
 
 
 def _release() -> None:
@@ -180,13 +227,15 @@ def _release() -> None:
 
 def _after_in_parent() -> None:
     _release()
-    _forking.release()
+    while _is_owned(_forking):
+        _forking.release()
 
 
 def _after_in_child() -> None:
     global _forking
     _release()
     _forking = threading.RLock()  # others may have waited for the old one
+    _places.difference_update([place for place in _places if place.connection is None])  # of who waited to open one
     _never_close([place for place in _places if place.pid != os.getpid()])
 
 

@@ -106,8 +106,8 @@ class SQLiteSessionStore(SQLSessionStore):
         deadline = time.monotonic() + _BUSY_TIMEOUT
         while True:
             try:
-                with self._connections as connection:
-                    cursor = connection.execute(sql, parameters)
+                with self._connections.guard():
+                    cursor = self._connections.get().execute(sql, parameters)
                     return cursor.fetchall(), cursor.rowcount
             except sqlite3.OperationalError as error:
                 if str(error).startswith("no such table"):
@@ -189,8 +189,8 @@ class SQLiteSessionStore(SQLSessionStore):
         try:
             # As all others: a fork at this moment would leave a child with what SQLite knows of the file.
             connections = SQLiteConnections(repr(self), partial(_connect, temporary), partial(_file, temporary))
-            with connections:
-                pass
+            with connections.guard():
+                connections.get()
             connections.close()
             _remove(path, *_LOGS)  # of a database that was removed: SQLite would write what is in them to this one
             with contextlib.suppress(FileExistsError):

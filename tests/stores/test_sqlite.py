@@ -112,11 +112,12 @@ def test_a_name_with_every_odd_character(open_at: Any, tmp_path: Path) -> None:
 
 def test_a_forked_child_opens_a_connection_of_its_own(store: Any) -> None:
     stored(store)
-    with store._connections as parents:
-        pass
+    with store._connections.guard():
+        parents = store._connections.get()
 
     def compare(report: Any) -> None:
-        with store._connections as childs:
+        with store._connections.guard():
+            childs = store._connections.get()
             report(childs is parents)
         signal.pause()
 
@@ -294,7 +295,8 @@ class TestAnotherWriter:
         assert store.has_session(session.id)
 
     def test_is_not_waited_for_until_sqlite_hardly_looks_any_more(self, store: Any, writer: sqlite3.Connection) -> None:
-        with store._connections as connection:
+        with store._connections.guard():
+            connection = store._connections.get()
             assert connection.execute("PRAGMA busy_timeout").fetchone()[0] < 1 + 2 + 5 + 10
 
     def test_is_not_waited_for_for_ever(

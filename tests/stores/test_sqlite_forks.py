@@ -2,6 +2,8 @@
 
 import contextlib
 import os
+import random
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -151,7 +153,7 @@ def test_a_fork_waits_for_who_works_on_a_database_in_memory() -> None:
     has_lock = threading.Event()
 
     def use() -> None:
-        with store._connections:
+        with store._connections.guard():
             has_lock.set()
             while not module._forker:
                 pass
@@ -199,8 +201,8 @@ def test_a_fork_waits_for_a_connection_that_is_being_opened() -> None:
     connections = SQLiteConnections("a store", open, lambda: 1)
 
     def use() -> None:
-        with connections as connection:
-            connection.execute("SELECT 1").fetchone()
+        with connections.guard():
+            connections.get().execute("SELECT 1").fetchone()
 
     def let_go_when_somebody_forks() -> None:
         while not module._forker:
@@ -248,3 +250,121 @@ class TestForkInC:
         store.close()
         assert is_true_in_a_fork_of_c(lambda: stored(store) is not None)
         assert saved(path) == 2
+
+
+_DAEMON_THREAD = """
+import sys, threading
+from session3.DictSession import DictSession
+from session3.store.SQLiteSessionStore import SQLiteSessionStore
+
+def save():
+    while True:
+        session["n"] = session.get("n", 0) + 1
+        store.save_session(session)
+        has_saved.set()
+
+store, session, has_saved = SQLiteSessionStore(sys.argv[1]), DictSession("example1"), threading.Event()
+threading.Thread(target=save, daemon=True).start()
+has_saved.wait()
+"""
+
+
+def test_a_process_ends_though_a_daemon_thread_is_in_a_statement(path: Path) -> None:
+    for _ in range(5):
+        command = [sys.executable, "-W", "error", "-c", _DAEMON_THREAD, str(path)]
+        assert subprocess.run(command, cwd=ROOT, timeout=60, check=False).returncode == 0
+
+
+def test_a_connection_that_waited_for_the_fork_is_none_that_was_open(
+    store: SQLiteSessionStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored(store)
+    place = module._Place((0, store._connections._file()), threading.RLock())  # type: ignore[union-attr]
+    monkeypatch.setattr(place, "close", lambda: None)  # it became known just after all others were closed
+    module._places.add(place)
+    try:
+        assert is_true_in_a_fork(lambda: stored(store) is not None)
+    finally:
+        module._places.discard(place)
+
+
+def test_a_signal_s_exception_leaves_no_lock(store: SQLiteSessionStore) -> None:
+    """At any moment of a load; else the next fork of another thread would wait for ever."""
+
+    class Timeout(BaseException):
+        pass
+
+    def time_out(number: int, frame: Any) -> None:
+        raise Timeout
+
+    session, chance, timeouts = stored(store), random.Random(7), 0
+    lock = store._connections.guard()
+    before = signal.signal(signal.SIGALRM, time_out)
+    try:
+        while timeouts < 1000:
+            with contextlib.suppress(Timeout):
+                signal.setitimer(signal.ITIMER_REAL, chance.uniform(1e-5, 2e-4))
+                with contextlib.suppress(Exception):  # a timeout in the midst of decoding passes for damage
+                    while True:
+                        store.load_session(session.id)
+            timeouts += 1
+            assert not module._is_owned(lock)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert store.has_session(session.id)
+
+
+def test_a_signal_s_handler_may_load_while_another_thread_forks(store: SQLiteSessionStore) -> None:
+    session = stored(store)
+    forked: list[bool] = []
+
+    def load_once_somebody_forks(number: int, frame: Any) -> None:
+        while not module._forker:
+            pass
+        assert store.has_session(session.id)
+
+    thread = threading.Thread(target=lambda: forked.append(is_true_in_a_fork(lambda: store.has_session(session.id))))
+    before = signal.signal(signal.SIGUSR1, load_once_somebody_forks)
+    try:
+        with store._connections.guard():
+            store._connections.get()
+            thread.start()
+            signal.raise_signal(signal.SIGUSR1)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    thread.join()
+    assert forked == [True]
+
+
+def test_a_signal_s_exception_at_a_fork_changes_nothing_of_it(
+    store: SQLiteSessionStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session, ignored = stored(store), list[Any]()
+    monkeypatch.setattr(sys, "unraisablehook", lambda told: ignored.append(told.exc_type))  # Python forks all the same
+    uses, is_waited_for = threading.Event(), threading.Event()
+
+    def use() -> None:
+        with store._connections.guard():
+            store._connections.get()
+            uses.set()
+            while not module._forker:
+                pass
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
+            is_waited_for.wait(1)  # until the signal has come, which sets it
+
+    def interrupt(number: int, frame: Any) -> None:
+        is_waited_for.set()
+        raise InterruptedError
+
+    before = signal.signal(signal.SIGUSR1, interrupt)
+    thread = threading.Thread(target=use)
+    thread.start()
+    uses.wait()
+    try:
+        assert is_true_in_a_fork(lambda: store.has_session(session.id))
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    thread.join()
+    assert ignored == [InterruptedError]
+    assert not module._forker and store.has_session(session.id)
