@@ -127,7 +127,8 @@ def _copy_value(store: Any, first: str, keys: list[str]) -> None:
 
 def _copy_row(store: Any, first: str, keys: list[str]) -> None:
     copy = f"INSERT INTO {store._table} (id, {_COLUMNS}) SELECT ?, {_COLUMNS} FROM {store._table} WHERE id = ?"
-    with store._connections as connection:
+    with store._connections.guard():
+        connection = store._connections.get()
         connection.execute("PRAGMA cache_size = -1000000")  # KiB: random keys meet all pages of the index
         connection.execute("BEGIN IMMEDIATE")
         connection.executemany(copy, ((key, first) for key in keys))
