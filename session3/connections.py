@@ -1,14 +1,15 @@
 """Database connections: one for each thread of each process, or one for all under a lock.
 
-A child of a fork never uses, and never closes, a connection of its parent: closing would end the parent's session with
-the server.
+A connection is asked for with `get`, and used, while its `guard` is held: a lock itself, since no signal's exception
+can come between taking it and the block that frees it. A child of a fork never uses, and never closes, a connection of
+its parent: closing would end the parent's session with the server.
 """
 
 import contextlib
 import itertools
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, Generic, TypeVar
 
 from .errors import StoreUnavailable
@@ -50,8 +51,8 @@ class PerThread(Generic[C]):
 
     >>> import sqlite3
     >>> connections = PerThread(lambda: sqlite3.connect(":memory:"))
-    >>> with connections as connection:
-    ...     connection.execute("SELECT 1").fetchone()
+    >>> with connections.guard():
+    ...     connections.get().execute("SELECT 1").fetchone()
     (1,)
     >>> connections.close()
     """
@@ -63,15 +64,15 @@ class PerThread(Generic[C]):
         self._local = _Local()
         self._generation = 0  # of connections; those of an earlier one are closed by the threads that have them
 
-    def __enter__(self) -> C:
+    def guard(self) -> "threading.RLock":
+        return self._local.lock
+
+    def get(self) -> C:
         local = self._local
         held: Held[C] | None = local.held
         if held is None or held.generation != self._generation or held.is_foreign():
             held = local.held = Held(self._open(), self._generation)
         return held.connection
-
-    def __exit__(self, *exception: object) -> None:
-        pass
 
     def drop(self) -> None:
         """Forget this thread's connection, which is broken; the next use opens another."""
@@ -86,6 +87,9 @@ class PerThread(Generic[C]):
 class _Local(threading.local):
     held: Any = None
 
+    def __init__(self) -> None:
+        self.lock = threading.RLock()  # nobody else takes it; it costs less than a context that does nothing
+
 
 class Shared(Generic[C]):
     """One connection, under a lock; of no use in a forked child."""
@@ -99,22 +103,13 @@ class Shared(Generic[C]):
         self.lock = threading.RLock()
 
     def guard(self) -> "threading.RLock":
-        """Return the lock to hold while the connection is used."""
         # Before the lock: another thread of the parent may have held it at the fork, and nobody is left to release it.
         if self._pid != os.getpid():
             raise StoreUnavailable(f"{self._name}: a connection can't be used in a forked process")
         return self.lock
 
     def get(self) -> C:
-        """Return the connection; with the guard held."""
         return self._connection
-
-    def __enter__(self) -> C:
-        self.guard().acquire()
-        return self._connection
-
-    def __exit__(self, *exception: object) -> None:
-        self.lock.release()
 
     def drop(self) -> None:
         """A connection that was handed in can't be replaced."""
@@ -123,14 +118,14 @@ class Shared(Generic[C]):
         """The connection belongs to who handed it in."""
 
 
-def _never_close() -> None:
-    """Take a reference for ever to what a child inherited: even as it exits, Python would close them."""
-    if _open:
+def never_close(inherited: Collection[object]) -> None:
+    """Take a reference for ever to what a child inherited: even as it exits, Python would close it."""
+    if inherited:
         import ctypes
 
-        for connection in _open.values():
-            ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))
+        for one in inherited:
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(one))
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_never_close)
+    os.register_at_fork(after_in_child=lambda: never_close(_open.values()))

@@ -90,7 +90,7 @@ def look(fd: int) -> View:
         body = data[start : start + length]
         if len(body) < length:
             body = _read_body(fd, start, length, size)
-        if len(body) == length and zlib.crc32(body, zlib.crc32(head[: _SUMMED.size])) == checksum:  # as _checksum
+        if len(body) == length and _checksum(revision, body) == checksum:
             # The newer slot was torn by a kill; or it is being written for the second time since we read this one,
             # and then this one was overwritten in between.
             is_certain = head is heads[0][-1] or pread(fd, len(head), start - len(head)) == head

@@ -34,10 +34,7 @@ class TokenSigner:
         self, secrets: Secret | Sequence[Secret], *, salt: str, clock: Callable[[], float] = time.time
     ) -> None:
         self._clock = clock
-        keys = derive(secrets, f"token {salt}")
-        self._signer = HMACSigner(keys)
-        #: Whether a token may be outdated at all.
-        self.has_older_keys = len(keys) > 1
+        self._signer = HMACSigner(derive(secrets, f"token {salt}"))
 
     def sign(self, payload: bytes) -> str:
         """Return a token: letters, digits, '-', '_' and '.'; compressed where that is shorter."""

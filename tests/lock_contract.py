@@ -1,9 +1,11 @@
 """What `store.locked` promises on every store of records."""
 
+import contextlib
 import logging
 import os
 import signal
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -123,19 +125,27 @@ class LockContract:
             store.locked("../etc/passwd")
 
 
+@contextlib.contextmanager
+def holder(store: Any, id: str) -> Iterator[Child]:
+    """A process that holds a session's lock until it is killed."""
+
+    def hold(report: Any) -> None:
+        with store.locked(id, lease=10_000):
+            report(1)
+            threading.Event().wait()
+
+    with Child(hold) as child:
+        assert child.report() == 1
+        yield child
+
+
 class ProcessLockContract:
     """For stores that several processes share."""
 
     def test_a_killed_holder_frees_it_at_once(self, store: Any) -> None:
         id = id_of(store)
 
-        def hold(report: Any) -> None:
-            with store.locked(id, lease=10_000):
-                report(1)
-                threading.Event().wait()
-
-        with Child(hold) as child:
-            assert child.report() == 1
+        with holder(store, id) as child:
             with pytest.raises(LockTimeout), store.locked(id, timeout=0):
                 pass
             child.kill()
@@ -160,13 +170,7 @@ class ProcessLockContract:
     def test_a_killed_holder_frees_it_before_anybody_waits_for_it(self, store: Any) -> None:
         id = id_of(store)
 
-        def hold(report: Any) -> None:
-            with store.locked(id, lease=10_000):
-                report(1)
-                threading.Event().wait()
-
-        with Child(hold) as child:
-            assert child.report() == 1
+        with holder(store, id) as child:
             os.kill(child.pid, signal.SIGKILL)
             os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)  # a zombie from now on
             with store.locked(id, timeout=0):
@@ -179,11 +183,6 @@ class ProcessLockContract:
         """Mounted with hidepid, /proc shows the processes of other users to nobody."""
         id, state_of = id_of(store), SessionLock._state_of
 
-        def hold(report: Any) -> None:
-            with store.locked(id, lease=10_000):
-                report(1)
-                threading.Event().wait()
-
         def show_ours(pid: int) -> tuple[str, str]:
             if pid != os.getpid():
                 raise FileNotFoundError
@@ -192,8 +191,7 @@ class ProcessLockContract:
         def refuse(pid: int, number: int) -> None:
             raise PermissionError
 
-        with Child(hold) as child:
-            assert child.report() == 1
+        with holder(store, id) as child:
             monkeypatch.setattr(SessionLock, "_state_of", show_ours)
             with monkeypatch.context() as patch:
                 if is_anothers:

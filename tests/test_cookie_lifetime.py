@@ -44,7 +44,8 @@ class Browser:
         visit, session = begin(self.manager, self.value)
         if "expiry" in items:
             session.set_expiry(items.pop("expiry"))
-        session.update(items) if items else None
+        if items:
+            session.update(items)
         change = self.manager.finish(visit)
         if change is not None:
             self.value = change.value

@@ -551,33 +551,33 @@ def test_a_reader_among_writers_finds_what_was_saved_before_it_came_or_newer(
         assert slot.revision >= 4 and slot.body == body(slot.revision), timing
 
 
-def test_a_forked_child_keeps_no_lock_of_its_parent(path: str) -> None:
+@pytest.fixture
+def live_on() -> Iterator[Callable[[], None]]:
+    """Return what a forked child does until the test is over."""
+    stay, leave = os.pipe()
+
+    def live_on() -> None:
+        os.close(leave)
+        os.read(stay, 1)
+
+    yield live_on
+    os.close(leave)
+    os.close(stay)
+
+
+def test_a_forked_child_keeps_no_lock_of_its_parent(path: str, live_on: Callable[[], None]) -> None:
     """A server may fork a worker in one thread while another one saves."""
     slots.create(path, 1, b"one")
-    stay, leave = os.pipe()
-
-    def live_on() -> None:
-        os.close(leave)
-        os.read(stay, 1)
-
     with slots.writing(path):
         pid = fork(live_on)
-    try:
-        signal.alarm(10)
-        overwrite(path, 2, b"two")
-    finally:
-        os.close(leave)
-        os.close(stay)
-        assert status_of(pid) == 0
+    signal.alarm(10)
+    overwrite(path, 2, b"two")
+    os.kill(pid, signal.SIGKILL)
+    assert status_of(pid) == -signal.SIGKILL  # it was there
 
 
-def test_the_lock_of_a_killed_process_goes_though_its_child_lives_on(path: str) -> None:
+def test_the_lock_of_a_killed_process_goes_though_its_child_lives_on(path: str, live_on: Callable[[], None]) -> None:
     slots.create(path, 1, b"one")
-    stay, leave = os.pipe()
-
-    def live_on() -> None:
-        os.close(leave)
-        os.read(stay, 1)
 
     def be_killed() -> None:
         with slots.writing(path):
@@ -585,12 +585,8 @@ def test_the_lock_of_a_killed_process_goes_though_its_child_lives_on(path: str) 
             os.kill(os.getpid(), signal.SIGKILL)
 
     assert status_of(fork(be_killed)) == -signal.SIGKILL
-    try:
-        signal.alarm(10)
-        overwrite(path, 2, b"two")
-    finally:
-        os.close(leave)
-        os.close(stay)
+    signal.alarm(10)
+    overwrite(path, 2, b"two")
 
 
 def test_a_forked_child_leaves_the_file_and_the_lock_to_its_parent(path: str) -> None:

@@ -25,6 +25,7 @@ import threading
 import weakref
 from collections.abc import Callable
 
+from ..connections import never_close
 from ..errors import StoreUnavailable
 
 
@@ -43,10 +44,7 @@ class SQLiteConnections:
         self._generation = 0  # of connections; those of an earlier one are closed by the threads that have them
 
     def guard(self) -> "threading.RLock":
-        """Return the lock to hold while the connection is used; it is this thread's, and forks wait for it.
-
-        A lock itself, since no signal's exception can come between taking it and the block that frees it.
-        """
+        """Return the lock to hold while the connection is used; it is this thread's, and forks wait for it."""
         lock = self._local.lock
         if _forker and not _is_owned(lock):
             with _forking:
@@ -71,7 +69,7 @@ class SQLiteConnections:
         local.leave()
         inherited = [place for place in _places.copy() if place.pid != pid]
         if any(place.token[1] == token[1] for place in inherited):
-            _never_close(inherited)
+            never_close(inherited)
             raise StoreUnavailable(
                 f"{self._name} was open in a process that this one was forked from by C, not by Python, and would lose"
                 " what is saved; close the store before such a fork"
@@ -179,15 +177,6 @@ def _stood_aside(lock: "threading.RLock") -> bool:
         lock.acquire()
 
 
-def _never_close(places: list[_Place]) -> None:
-    """Take a reference for ever to what was inherited: even as a process exits, Python would close it."""
-    if places:
-        import ctypes
-
-        for place in places:
-            ctypes.pythonapi.Py_IncRef(ctypes.py_object(place))
-
-
 def _before_fork() -> None:
     interrupted: BaseException | None = None
     while True:
@@ -236,7 +225,7 @@ def _after_in_child() -> None:
     _release()
     _forking = threading.RLock()  # others may have waited for the old one
     _places.difference_update([place for place in _places if place.connection is None])  # of who waited to open one
-    _never_close([place for place in _places if place.pid != os.getpid()])
+    never_close([place for place in _places if place.pid != os.getpid()])
 
 
 if hasattr(os, "register_at_fork"):

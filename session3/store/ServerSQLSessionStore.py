@@ -131,7 +131,8 @@ class ServerSQLSessionStore(ServerTimes):
         may_reopen, tries = self._connections.can_reopen, _MAX_TRIES
         while True:
             tries -= 1
-            with self._connections as connection:
+            with self._connections.guard():
+                connection = self._connections.get()
                 try:
                     return execute(connection, sql, parameters)
                 except connection.Error as error:

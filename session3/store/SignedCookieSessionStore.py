@@ -111,8 +111,7 @@ class SignedCookieSessionStore(SessionStore):
         Raises CookieTooLarge, and leaves the session as it was, if a browser would drop the cookie.
         """
         plain, snapshot = self.codec.dump(session), self._snapshot_of(session)
-        is_same = snapshot is not None and session._expires == snapshot.expires and self._is_same(plain, snapshot)
-        if is_same and not (self._signer.has_older_keys and self._signer.is_outdated(session.id or "")):
+        if snapshot is not None and self._is_current(session, plain, snapshot):
             return
         accessed = max(session._access_time, self.clock())
         opened = _Opened(plain, session._creation_time, accessed, session._expires)
@@ -144,7 +143,7 @@ class SignedCookieSessionStore(SessionStore):
 
     def is_changed(self, session: Session) -> bool:
         snapshot = self._snapshot_of(session)
-        return snapshot is None or not self._is_same(self.codec.dump(session), snapshot)
+        return snapshot is None or not self.codec.is_same(self.codec.dump(session), snapshot.payload)
 
     def create_session(self, session: Session) -> bool:
         self.save_session(session)
@@ -176,8 +175,11 @@ class SignedCookieSessionStore(SessionStore):
             return None
         return _opened((plain, created, accessed, unpack_expires(expires)))
 
-    def _is_same(self, plain: bytes, snapshot: Snapshot) -> bool:
-        return self.codec.is_same(plain, snapshot.payload)
+    def _is_current(self, session: Session, plain: bytes, snapshot: Snapshot) -> bool:
+        """Tell whether the cookie that the browser has says it all, and is signed with the newest key."""
+        if session._expires != snapshot.expires or not self.codec.is_same(plain, snapshot.payload):
+            return False
+        return not self._signer.is_outdated(session.id or "")
 
     def _snapshot_of(self, session: Session) -> Snapshot | None:
         snapshot = session._snapshot

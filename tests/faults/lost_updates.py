@@ -44,9 +44,7 @@ def _update(store: Any, number: int, times: int) -> int:
 
     def update(n: int) -> None:
         session = store.load_session(ID)
-        # The application at work, while others save; nothing is waited for. Without it four threads on a store in
-        # memory take turns: 2 conflicts in 800 updates, in place of 879.
-        time.sleep(0.001)
+        time.sleep(0.001)  # the application at work: without it four threads take turns, 2 conflicts in place of 879
         session[f"{number}-{n}"] = n
         store.save_session(session)
 

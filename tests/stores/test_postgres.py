@@ -197,7 +197,7 @@ class TestPreparedStatements:
     def test_what_the_server_forgot_is_prepared_again(self, store: Any) -> None:
         session = stored(store, data={"n": 0})
         for n in range(1, 4):
-            with store._connections as connection, connection.cursor() as cursor:
+            with store._connections.get().cursor() as cursor:
                 cursor.execute("DISCARD ALL")
             loaded = store.load_session(session.id)
             loaded["n"] = n

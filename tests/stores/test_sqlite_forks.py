@@ -288,8 +288,10 @@ def test_a_connection_that_waited_for_the_fork_is_none_that_was_open(
         module._places.discard(place)
 
 
-def test_a_signal_s_exception_leaves_no_lock(store: SQLiteSessionStore) -> None:
-    """At any moment of a load; else the next fork of another thread would wait for ever."""
+@pytest.mark.parametrize("is_in_memory", [False, True])
+def test_a_signal_s_exception_leaves_no_lock(store: SQLiteSessionStore, is_in_memory: bool) -> None:
+    """At any moment of a load; else the next fork of another thread would wait for ever, and who shares it, too."""
+    store = SQLiteSessionStore(":memory:") if is_in_memory else store
 
     class Timeout(BaseException):
         pass
