@@ -1,6 +1,8 @@
 """Which thread and which process has which connection."""
 
 import gc
+import subprocess
+import sys
 from collections.abc import Callable
 
 import pytest
@@ -8,7 +10,7 @@ import pytest
 from session3.connections import PerThread, Shared
 from session3.errors import StoreUnavailable
 
-from .processes import is_true_in_a_fork, is_true_in_a_fork_of_c
+from .processes import ROOT, is_true_in_a_fork, is_true_in_a_fork_of_c
 
 
 class Connection:
@@ -43,3 +45,21 @@ def test_one_that_is_shared_is_of_no_use_in_a_forked_child(asks: Callable[[Calla
         return True
 
     assert asks(is_refused)
+
+
+_CHILD_ENDS = """
+import os
+from session3.connections import PerThread
+
+connections = PerThread(lambda: open(1, "wb", closefd=False))
+connections.get().write(b"closed")  # is told when it is closed, and not before
+if os.fork():
+    os.wait()
+    os._exit(0)
+"""
+
+
+def test_a_forked_child_closes_none_as_it_ends() -> None:
+    """As Python usually ends, which lets go of all that there is."""
+    run = subprocess.run([sys.executable, "-W", "error", "-c", _CHILD_ENDS], cwd=ROOT, capture_output=True, check=True)
+    assert (run.stdout, run.stderr) == (b"", b"")
