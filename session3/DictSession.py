@@ -38,6 +38,21 @@ class DictSession(Session, SessionItems):
         return self.id
 
     @property
+    def modified(self) -> bool:
+        changed: bool = self.__dict__.get("modified", False)
+        return changed
+
+    @modified.setter
+    def modified(self, changed: bool) -> None:
+        self.__dict__["modified"] = changed
+        if changed:
+            self._warn_if_closed("an item was changed")
+
+    def _close(self) -> None:
+        self.__dict__.pop("modified", None)  # or to pop what is not there would seem to be a change
+        super()._close()
+
+    @property
     def _session(self) -> dict[Any, Any]:
         self.accessed = True
         return self.data

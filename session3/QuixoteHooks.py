@@ -6,10 +6,11 @@ Quixote is imported when a method is called, and only for calls that 3.8 and 4 b
 import logging
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from .cookies import CookieChange, uncacheable, vary_on_cookie
+from .caching import is_reusable, kept_from_shared_caches, vary_on_cookie
+from .cookies import CookieChange
 from .errors import FormTokenUsed, SessionError, StoreUnavailable
 from .QuixoteCookies import VISIT, QuixoteCookies, current_visit
 from .Session import Session
@@ -24,7 +25,7 @@ class QuixoteHooks(QuixoteCookies, ABC):
     CYCLE_GRACE: float
 
     @abstractmethod
-    def begin(self, cookie_value: str | None, remote_address: str | None = None) -> Visit: ...
+    def begin(self, cookie_value: str | Sequence[str] | None, remote_address: str | None = None) -> Visit: ...
 
     @abstractmethod
     def finish(self, visit: Visit) -> CookieChange | None: ...
@@ -88,11 +89,12 @@ class QuixoteHooks(QuixoteCookies, ABC):
     def expire_session(self) -> None:
         """Log out: end the current session. The request goes on without one.
 
-        It is deleted, and the cookie revoked, when the request succeeds; a request that fails logs nobody out.
+        It is deleted, and the cookie revoked, when the request succeeds; a request that fails logs nobody out. Raises
+        VisitFinished when that is decided: in `filter_output`, and in a stream.
         """
         from quixote import get_request
 
-        request, visit = get_request(), current_visit()
+        request, visit = get_request(), self._visit_in_time()
         if visit is not None:
             visit.session = request.session
             visit.end_session()
@@ -138,8 +140,7 @@ class QuixoteHooks(QuixoteCookies, ABC):
             else:
                 self.set_session_cookie(change.value, **({} if change.max_age is None else {"max_age": change.max_age}))
             _keep_from_caches(response)
-        may_be_cached = response.cache is None or response.cache > 0  # and then would be shown to who has a session
-        if change is not None or visit.loaded is not None or visit.is_anonymous or may_be_cached:
+        if change is not None or visit.loaded is not None or visit.is_anonymous or is_reusable(_headers(response)):
             response.set_header("Vary", vary_on_cookie(response.get_header("Vary")))
 
 
@@ -150,14 +151,25 @@ def _is_answered(error: BaseException | None) -> bool:
     return isinstance(error, PublishError)
 
 
+def _headers(response: Any) -> Mapping[str, str]:
+    """Return the response's headers, with those on caches that Quixote will add."""
+    headers = {name.lower(): str(value) for name, value in response.headers.items()}
+    if response.cache is None or "expires" in headers or "cache-control" in headers:
+        return headers
+    if response.cache > 0:
+        return {**headers, "cache-control": f"max-age={response.cache}"}
+    return {**headers, "cache-control": "max-age=0, no-cache", "expires": "-1"}
+
+
 def _keep_from_caches(response: Any) -> None:
-    asked = response.get_header("Cache-Control")
-    if asked is None and response.cache is not None and response.get_header("Expires") is None:
-        # What Quixote itself would add for `response.cache`.
-        asked = f"max-age={response.cache}" if response.cache > 0 else "max-age=0, no-cache"
-        if response.cache <= 0:
-            response.set_header("Expires", "-1")
-    response.set_header("Cache-Control", uncacheable(asked))
+    headers = _headers(response)
+    closed = kept_from_shared_caches(headers)
+    if headers.get("expires") == "-1":
+        closed["expires"] = "-1"
+    for name in [name for name in response.headers if name.lower() in closed]:
+        del response.headers[name]  # it may have been written in capitals, past set_header
+    for name, value in closed.items():
+        response.set_header(name, value)
 
 
 def _status_of(error: Exception) -> int:

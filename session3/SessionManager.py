@@ -14,11 +14,12 @@ hooks are in QuixoteHooks. A manager holds no state of a request, and is as safe
 """
 
 import logging
+from collections.abc import Sequence
 from contextvars import ContextVar
 from typing import Literal
 
 from . import ids
-from .cookies import CookieChange, CookieOptions
+from .cookies import CookieChange, CookieOptions, candidates, kept_until
 from .errors import ConfigurationError, SessionDeleted, StoreUnavailable
 from .Session import Session
 from .SessionKeeper import SessionKeeper
@@ -35,6 +36,14 @@ OnUnavailable = Literal["raise", "anonymous"]
 _beginning: ContextVar[Visit | None] = ContextVar("session3_beginning", default=None)
 
 
+def _used(visit: Visit, session: Session) -> float:
+    """Return when a loaded session was last used before this request."""
+    if session._snapshot is not None:
+        used: float = session._snapshot.accessed
+        return used
+    return session._access_time if visit.used is None else visit.used
+
+
 class SessionManager(SessionKeeper):
     """Policy of a site's sessions. Subclass it and override what should be otherwise; overrides are honoured.
 
@@ -44,7 +53,8 @@ class SessionManager(SessionKeeper):
     CYCLE_GRACE seconds it leads to the same session, so that the requests of one page go on. `on_unavailable`: what a
     request gets whose session can't be loaded since the store is out of reach: "raise" StoreUnavailable (Quixote
     answers 503), or an "anonymous" session, which is not saved and sets no cookie. `cookie`: see CookieOptions.
-    `trust_forwarded_proto`: believe the X-Forwarded-Proto header when it says https; only behind a proxy that sets it.
+    `trust_forwarded_proto`: believe the X-Forwarded-Proto and Forwarded headers when they say https; only behind a
+    proxy that sets them.
     Time is the store's `clock`.
     """
 
@@ -95,12 +105,18 @@ class SessionManager(SessionKeeper):
 
     # -- one request -------------------------------------------------------------------------------------------------
 
-    def begin(self, cookie_value: str | None, remote_address: str | None = None) -> Visit:
+    def begin(self, cookie_value: str | Sequence[str] | None, remote_address: str | None = None) -> Visit:
         """Start a request that came with this cookie value (None: no cookie). Its session is `visit.session`.
 
-        Raises StoreUnavailable if the store can't be reached.
+        Of several values (session3.cookies.values_of) the first counts that leads to a live session; the visit's
+        `cookie_value` is that one. Raises StoreUnavailable if the store can't be reached.
         """
-        visit = Visit(cookie_value or None, remote_address)
+        if cookie_value is None or isinstance(cookie_value, str):
+            visit = Visit(cookie_value or None, remote_address)
+        else:
+            values = candidates(cookie_value, self.store.accepts_cookie)
+            visit = Visit(values[0] if values else None, remote_address)
+            visit.others = values[1:]
         token = _beginning.set(visit)
         try:
             self.store.transaction_start()
@@ -123,7 +139,7 @@ class SessionManager(SessionKeeper):
             visit.user_key = session.get_user_key()
             visit.kept_expiry = session._kept_expiry()
             if session._expires is not None and not session._ends_with_browser():
-                visit.expires = session._expires
+                visit.expires = kept_until(session._expires, _used(visit, session))
             visit.tokens = session._tokens()
         else:
             visit.loaded = None
@@ -151,7 +167,14 @@ class SessionManager(SessionKeeper):
         for session in visit.ended:
             if session.id is not None:
                 self.store.delete_session(session)
+        for value in visit.others if visit.ended else ():
+            # Else the session of another cookie, set for another path, would be the user's from the next request on.
+            other = self._load(value)
+            if other is not None:
+                self.store.delete_session(other)
         self.commit_changes(visit.session)
+        if visit.session is not None:
+            visit.session._close()
         return change or visit.asked
 
     def abort(self, visit: Visit) -> None:
@@ -165,10 +188,22 @@ class SessionManager(SessionKeeper):
         """Return the session of the request that begins: the one that its cookie names, or a new one."""
         visit = _beginning.get() or self._visit_of_request()
         visit.loaded = session = self._load(visit.cookie_value)
+        if session is None and visit.others:
+            visit.loaded = session = self._load_another(visit)
         if session is None:
             session = self._create_session()
+        elif session._snapshot is None:
+            visit.used = session._access_time
         session._set_access_time(self._resolution(session._kept_expiry()))
         return session
+
+    def _load_another(self, visit: Visit) -> Session | None:
+        for at, value in enumerate(visit.others, 1):
+            session = self._load(value)
+            if session is not None:
+                visit.cookie_value, visit.others = value, visit.others[at:]
+                return session
+        return None
 
     def _load(self, cookie_value: str | None) -> Session | None:
         if cookie_value is None or not self.store.accepts_cookie(cookie_value):
