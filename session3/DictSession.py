@@ -48,10 +48,6 @@ class DictSession(Session, SessionItems):
         if changed:
             self._warn_if_closed("an item was changed")
 
-    def _close(self) -> None:
-        self.__dict__.pop("modified", None)  # or to pop what is not there would seem to be a change
-        super()._close()
-
     @property
     def _session(self) -> dict[Any, Any]:
         self.accessed = True
@@ -64,7 +60,7 @@ class DictSession(Session, SessionItems):
         return not self.id and not self.data
 
     def _says_changed(self) -> bool:
-        return self.modified
+        return "modified" in self.__dict__ and self.modified
 
     def _differs_from_fresh(self) -> bool:
         # Asked in each request: a fresh one need not be made where its class gives it no items.

@@ -30,6 +30,7 @@ class QuixoteCookies(SessionMapping):
 
     cookie: CookieOptions
     trust_forwarded_proto: bool
+    _checked: Any = None  # the configuration of Quixote's that was found good
 
     def has_session_cookie(self, must_exist: bool = False) -> bool:
         """Tell whether the request came with a session cookie; with `must_exist`, whether it names a live session."""
@@ -81,14 +82,16 @@ class QuixoteCookies(SessionMapping):
         import quixote  # not a name from it: that costs a microsecond more, in each request
 
         request = quixote.get_request()
-        header = request.environ.get("HTTP_COOKIE") or ""
-        given, values = request.cookies.get(name), values_of(header, name)
+        header, cookies = request.environ.get("HTTP_COOKIE"), request.cookies
+        if not header and not cookies:
+            return []
+        given, values = cookies.get(name), values_of(header or "", name)
         if given in values or not (given or values):
             return values
         # Either the application wrote into Quixote's dict, or hid the cookie there, or Quixote read something else.
         if given is None and hasattr(request, _HIDDEN):
             return []
-        as_read = quixote.http_request.parse_cookies(header).get(name)
+        as_read = quixote.http_request.parse_cookies(header or "").get(name)
         return values if given == as_read else [given] if given else []
 
     def _set_cookie(self, value: str, **attributes: Any) -> None:
@@ -168,10 +171,14 @@ class QuixoteCookies(SessionMapping):
         import quixote
 
         config, environ = quixote.get_publisher().config, quixote.get_request().environ
-        name, remote_address = self.cookie.name or config.session_cookie_name, environ.get("REMOTE_ADDR")
-        _check_settings(name, config.session_cookie_path, config.session_cookie_domain)
-        value = self._get_session_id(config)
-        if value is None or (environ.get("HTTP_COOKIE") or "").count(name) < 2:
+        if config is not self._checked:
+            _check_settings(config)
+            self._checked = config
+        value, remote_address = self._get_session_id(config), environ.get("REMOTE_ADDR")
+        if value is None:
+            return None, remote_address
+        name = self.cookie.name or config.session_cookie_name
+        if environ.get("HTTP_COOKIE", "").count(name) < 2:
             return value, remote_address
         values = self._cookie_values(name)
         # An override of `_get_session_id` may have another opinion.
@@ -186,11 +193,10 @@ def current_visit() -> Visit | None:
     return getattr(request, VISIT, None)
 
 
-@functools.cache
-def _check_settings(name: str, path: str | None, domain: str | None) -> None:
+def _check_settings(config: Any) -> None:
     """Raise ConfigurationError for settings of Quixote with which no browser keeps a cookie."""
-    faults = ("name", name, name_fault), ("path", path, path_fault), ("domain", domain, domain_fault)
-    for setting, text, fault in faults:
+    for setting, fault in (("name", name_fault), ("path", path_fault), ("domain", domain_fault)):
+        text = getattr(config, f"session_cookie_{setting}")
         why = fault(text) if text else None
         if why is not None:
             raise ConfigurationError(f"Quixote's session_cookie_{setting} = {text!r} can't be a cookie's: {why}")

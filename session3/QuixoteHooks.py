@@ -140,7 +140,7 @@ class QuixoteHooks(QuixoteCookies, ABC):
             else:
                 self.set_session_cookie(change.value, **({} if change.max_age is None else {"max_age": change.max_age}))
             _keep_from_caches(response)
-        if change is not None or visit.loaded is not None or visit.is_anonymous or is_reusable(_headers(response)):
+        if change is not None or visit.loaded is not None or visit.is_anonymous or _is_reusable(response):
             response.set_header("Vary", vary_on_cookie(response.get_header("Vary")))
 
 
@@ -149,6 +149,12 @@ def _is_answered(error: BaseException | None) -> bool:
     from quixote.errors import PublishError
 
     return isinstance(error, PublishError)
+
+
+def _is_reusable(response: Any) -> bool:
+    if not response.headers and response.cache is not None and response.cache <= 0:
+        return False  # as most pages are
+    return is_reusable(_headers(response))
 
 
 def _headers(response: Any) -> Mapping[str, str]:

@@ -27,7 +27,9 @@ class SessionTokens:
 
     def _close(self) -> None:
         """Called by the manager as the request has ended: what is changed from now on is kept by nobody."""
-        self._is_closed = True
+        attributes = self.__dict__
+        attributes["_is_closed"] = True
+        attributes.pop("modified", None)  # or to pop an item that is not there would seem to be a change
 
     def _warn_if_closed(self, what: str) -> None:
         if self._is_closed:
