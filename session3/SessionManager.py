@@ -157,6 +157,7 @@ class SessionManager(SessionKeeper):
         if visit.is_anonymous:
             if visit.ended:
                 raise StoreUnavailable(f"{self.store!r} could not be reached, so nobody was logged out")
+            visit.is_closed = True
             return None
         try:
             change = self._settle(visit)
@@ -173,13 +174,14 @@ class SessionManager(SessionKeeper):
             if other is not None:
                 self.store.delete_session(other)
         self.commit_changes(visit.session)
+        visit.is_closed = True
         if visit.session is not None:
             visit.session._close()
         return change or visit.asked
 
     def abort(self, visit: Visit) -> None:
         """End a request that failed: nothing of it is kept, and a logout in it did not happen."""
-        visit.is_finished = True
+        visit.is_finished = visit.is_closed = True
         self.abort_changes(visit.session)
 
     # -- what a subclass may override --------------------------------------------------------------------------------

@@ -36,6 +36,8 @@ class Visit:
     asked: CookieChange | None = None
     asked_attributes: Mapping[str, Any] = {}
     is_finished = False
+    #: Finished to the end, or aborted; what is asked by hooks of `finish` is in time.
+    is_closed = False
     #: Further values of the session cookie's name, that were not looked up, or led nowhere as `cookie_value` did.
     others: Sequence[str] = ()
     #: The store could not be reached: the session is not the visitor's own, and is not saved.
@@ -65,5 +67,5 @@ class Visit:
         self.grace = grace
 
     def _check_open(self, so: str) -> None:
-        if self.is_finished:
+        if self.is_closed:
             raise VisitFinished(f"the request has ended, so {so}; do it before `finish`, in a page and not around it")

@@ -325,3 +325,18 @@ def test_the_header_of_a_request_is_read_without_quixote() -> None:
         "import sys; from session3.cookies import values_of; values_of('s=a', 's'); assert 'quixote' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_hook_that_is_asked_as_the_request_ends_may_log_out() -> None:
+    class Strict(SessionManager):
+        def maintain_session(self, session: Any) -> bool:
+            if session.get("over"):
+                visits[-1].end_session()
+            return super().maintain_session(session)
+
+    manager, visits = Strict(VolatileSessionStore(), DictSession), []
+    cookie = logged_in(manager)
+    visits.append(manager.begin(cookie))
+    visits[-1].session["over"] = True  # type: ignore[index]
+    manager.finish(visits[-1])
+    assert not manager.has_session(cookie)
