@@ -164,7 +164,7 @@ class QuixoteCookies(SessionMapping):
 
     def _visit_of_request(self) -> Visit:
         values, remote_address = self._arrived()
-        return Visit(values if values is None or isinstance(values, str) else values[0], remote_address)
+        return Visit.of(candidates(values or (), self.store.accepts_cookie), remote_address)
 
     def _arrived(self) -> tuple[str | list[str] | None, str | None]:
         """Return the session cookie's value, or its values, and the remote address of Quixote's current request."""

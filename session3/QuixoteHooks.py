@@ -141,7 +141,7 @@ class QuixoteHooks(QuixoteCookies, ABC):
                 self.set_session_cookie(change.value, **({} if change.max_age is None else {"max_age": change.max_age}))
             _keep_from_caches(response)
         if change is not None or visit.loaded is not None or visit.is_anonymous or _is_reusable(response):
-            response.set_header("Vary", vary_on_cookie(response.get_header("Vary")))
+            _vary(response)
 
 
 def _is_answered(error: BaseException | None) -> bool:
@@ -158,23 +158,33 @@ def _is_reusable(response: Any) -> bool:
 
 
 def _headers(response: Any) -> Mapping[str, str]:
-    """Return the response's headers, with those on caches that Quixote will add."""
+    """Return the response's headers by lower-case names, with those for caches that Quixote will add."""
     headers = {name.lower(): str(value) for name, value in response.headers.items()}
     if response.cache is None or "expires" in headers or "cache-control" in headers:
         return headers
     if response.cache > 0:
-        return {**headers, "cache-control": f"max-age={response.cache}"}
+        return {**headers, "cache-control": f"max-age={int(response.cache)}"}
     return {**headers, "cache-control": "max-age=0, no-cache", "expires": "-1"}
 
 
 def _keep_from_caches(response: Any) -> None:
     headers = _headers(response)
-    closed = kept_from_shared_caches(headers)
-    if headers.get("expires") == "-1":
-        closed["expires"] = "-1"
-    for name in [name for name in response.headers if name.lower() in closed]:
-        del response.headers[name]  # it may have been written in capitals, past set_header
-    for name, value in closed.items():
+    past = {"expires": "-1"} if headers.get("expires") == "-1" else {}
+    _put(response, {**kept_from_shared_caches(headers), **past})
+
+
+def _vary(response: Any) -> None:
+    if response.headers:
+        _put(response, {"vary": vary_on_cookie(_headers(response).get("vary"))})
+    else:
+        response.set_header("Vary", "Cookie")  # as most pages are
+
+
+def _put(response: Any, headers: Mapping[str, str]) -> None:
+    # What was written in capitals, past `set_header`, would go out, too.
+    for name in [name for name in response.headers if name.lower() in headers]:
+        del response.headers[name]
+    for name, value in headers.items():
         response.set_header(name, value)
 
 

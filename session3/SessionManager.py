@@ -114,9 +114,7 @@ class SessionManager(SessionKeeper):
         if cookie_value is None or isinstance(cookie_value, str):
             visit = Visit(cookie_value or None, remote_address)
         else:
-            values = candidates(cookie_value, self.store.accepts_cookie)
-            visit = Visit(values[0] if values else None, remote_address)
-            visit.others = values[1:]
+            visit = Visit.of(candidates(cookie_value, self.store.accepts_cookie), remote_address)
         token = _beginning.set(visit)
         try:
             self.store.transaction_start()

@@ -47,6 +47,13 @@ class Visit:
         self.cookie_value = cookie_value
         self.remote_address = remote_address
 
+    @classmethod
+    def of(cls, values: Sequence[str], remote_address: str | None) -> "Visit":
+        """Return the visit of a request that came with several values of the session cookie's name, or with none."""
+        visit = cls(values[0] if values else None, remote_address)
+        visit.others = values[1:]
+        return visit
+
     def end_session(self) -> None:
         """Log out: the session is deleted, and the cookie revoked, when the request succeeds.
 

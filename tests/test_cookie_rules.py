@@ -259,6 +259,14 @@ class Forgetful(Browser):
 
 
 class TestLongLives:
+    def test_a_session_that_is_used_lives_with_any_timeout(self, store: Any, clock: Clock) -> None:
+        browser = Forgetful(SessionManager(store, DictSession, idle_timeout=1000 * DAY), clock)
+        browser.visit(n=0)
+        for _ in range(20):
+            clock.advance(390 * DAY)
+            browser.visit()
+            assert "n" in browser.session
+
     @pytest.mark.parametrize("pause", [0.9, 7.5, 90, 399])
     @pytest.mark.parametrize("is_own", [True, False])
     def test_a_session_outlives_any_cookie(self, store: Any, clock: Clock, pause: float, is_own: bool) -> None:

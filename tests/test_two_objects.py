@@ -283,6 +283,30 @@ def test_what_can_not_be_reached_any_more_is_elsewhere(tmp_path: Path) -> None:
         Away().save_session(mine)
 
 
+def test_to_copy_to_another_kind_of_store_asks_neither_where_it_is(tmp_path: Path, monkeypatch: Any) -> None:
+    def asked(store: Any) -> None:
+        raise AssertionError("asked for its place")
+
+    monkeypatch.setattr(VolatileSessionStore, "place", asked)
+    mine, folder = stored(VolatileSessionStore(), n=1), DirectorySessionStore(tmp_path)
+    folder.save_session(mine)
+    assert items(folder, mine) == {"n": 1}
+
+
+def test_a_store_s_subclass_may_lead_to_the_same_place(tmp_path: Path) -> None:
+    class Mine(DirectorySessionStore):
+        pass
+
+    class Yours(DirectorySessionStore):
+        pass
+
+    mine = stored(Mine(tmp_path), n=1)
+    Yours(tmp_path).delete_session(mine.id)
+    mine["n"] = 2
+    with pytest.raises(SessionDeleted):
+        Yours(tmp_path).save_session(mine)
+
+
 def test_stores_in_memory_are_places_of_their_own() -> None:
     for make in (VolatileSessionStore, lambda: SQLiteSessionStore(":memory:")):
         a, b = make(), make()

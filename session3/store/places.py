@@ -23,7 +23,7 @@ def is_same_place(store: Any, snapshot: Snapshot) -> bool:
     Raises StoreUnavailable if `store` itself has to ask and gets no answer; who can't reach the other one is elsewhere.
     """
     other = snapshot.store
-    if store.hash_ids != other.hash_ids:
+    if store.hash_ids != other.hash_ids or not _are_of_one_kind(type(store), type(other)):
         return False
     place = store.place()
     try:
@@ -35,6 +35,11 @@ def is_same_place(store: Any, snapshot: Snapshot) -> bool:
         record, before = store.read(snapshot.key), snapshot.revision
         return record is not None and (record.revision == before or is_later_revision(record.revision, before))
     return place is not None and bool(place == theirs)
+
+
+def _are_of_one_kind(one: type, other: type) -> bool:
+    # Asked first: to copy from one kind of store to another asks no server where it is.
+    return one.place is other.place or issubclass(one, other) or issubclass(other, one)  # type: ignore[attr-defined]
 
 
 def taken_over(store: Any, snapshot: Snapshot) -> Snapshot:
