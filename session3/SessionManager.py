@@ -217,6 +217,7 @@ class SessionManager(SessionKeeper):
             return None
         if session._snapshot is None:
             session = private_copy(session)
+            session.__dict__.pop("_is_closed", None)  # by the request before, where the store keeps the object itself
             session._expires = deadline
         session._clock = self.store.clock
         return session

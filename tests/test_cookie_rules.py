@@ -348,3 +348,20 @@ def test_a_hook_that_is_asked_as_the_request_ends_may_log_out() -> None:
     visits[-1].session["over"] = True  # type: ignore[index]
     manager.finish(visits[-1])
     assert not manager.has_session(cookie)
+
+
+class Whole(DictSession):
+    """Says itself what of it is kept: all."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__.copy()
+
+
+def test_a_session_whose_object_is_kept_is_open_in_the_next_request(caplog: Any) -> None:
+    manager = SessionManager(ObjectStore(), Whole)
+    cookie = logged_in(manager)
+    for n in range(3):
+        visit, session = begin(manager, cookie)
+        session["n"] = n
+        manager.finish(visit)
+    assert caplog.text == ""
