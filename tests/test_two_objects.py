@@ -89,9 +89,12 @@ def sql_postgres(postgres: Any) -> Open:
     psycopg2 = pytest.importorskip("psycopg2", reason="needs psycopg2: pip install 'session3[postgres]'")
     table = f"two_objects_{next(_tables)}"
     names = itertools.cycle([table, f"public.{table}"])
-    connect = lambda: psycopg2.connect(**postgres.settings)  # noqa: E731
+    psycopg = pytest.importorskip("psycopg", reason="needs psycopg: pip install 'session3[dev]'")
+    drivers = itertools.cycle([psycopg2, psycopg])
 
     def open_one(elsewhere: bool = False, **options: Any) -> Any:
+        driver = next(drivers)
+        connect = lambda: driver.connect(**postgres.settings)  # noqa: E731
         store = PostgresSessionStore(connect, f"{table}_other" if elsewhere else next(names), **options)
         store.create()
         return store

@@ -93,7 +93,8 @@ class ServerSQLSessionStore(ServerTimes):
         return f"<{type(self).__name__} {where}, table {self._name}>"
 
     def place(self) -> Hashable | None:
-        return self.QUOTE, *self._query(*self._whereabouts())[0]
+        [row] = self._query(*self._whereabouts())
+        return self.QUOTE, *(part.decode() if isinstance(part, bytes) else str(part) for part in row)
 
     def close(self) -> None:
         self._connections.close()

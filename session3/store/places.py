@@ -54,7 +54,7 @@ def taken_over(store: Any, snapshot: Snapshot) -> Snapshot:
 def _are_alike(codec: SessionCodec, other: SessionCodec) -> bool:
     """Tell whether what one of them wrote needs not to be written again by the other."""
     ours, theirs = codec.serializer, other.serializer
-    if type(ours) is not type(theirs) or ours.__dict__ != theirs.__dict__:
+    if type(ours) is not type(theirs) or getattr(ours, "__dict__", None) != getattr(theirs, "__dict__", None):
         return False
     if codec.session_class is not other.session_class or codec.is_sealed != other.is_sealed:
         return False
