@@ -13,8 +13,8 @@ from urllib.parse import quote
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+").fullmatch  # RFC 6265, section 4.1.1: a cookie's name
 _LABEL = re.compile(r"[0-9A-Za-z_]([0-9A-Za-z_-]{0,61}[0-9A-Za-z_])?").fullmatch
 _BREAKING = re.compile(r"[;\x00-\x1f\x7f]").search  # adds an attribute, or a header
-_NEVER_IN_A_PATH = re.compile(r"""[^!-~]|["<>?#`{}\\]""").search  # browsers encode these, or end the path there
-_AS_BROWSERS_SEND_IT = "/!$&'()*+,=:@-._~|[]"
+_NEVER_IN_A_PATH = re.compile(r"""[^!-~]|["<>?#`{}|^\\]""").search  # browsers encode these, or end the path there
+_AS_BROWSERS_SEND_IT = "/!$&'()*+,=:@-._~[]"
 
 #: Bytes of a path or a domain, beyond which browsers ignore the attribute (draft-ietf-httpbis-rfc6265bis, section 5.6).
 _MAX_ATTRIBUTE = 1024

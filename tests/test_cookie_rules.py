@@ -49,13 +49,13 @@ class TestOptions:
         with pytest.raises(ConfigurationError, match="domain"):
             CookieOptions(domain=domain)
 
-    @pytest.mark.parametrize("path", ["/", "/app", "/app/", "/b%C3%A9", "/a,b:c@d!$&'()*+=~.-_|[]", "//x"])
+    @pytest.mark.parametrize("path", ["/", "/app", "/app/", "/b%C3%A9", "/a,b:c@d!$&'()*+=~.-_[]", "//x"])
     def test_what_is_a_path_is_taken(self, path: str) -> None:
         assert CookieOptions(path=path).path == path
 
     @pytest.mark.parametrize(
         "path",
-        ["", "app", "./app", "https://example.com/", "/my shop", "/bé", "/b€", "/a?b", "/a#b", "/a;b", "/a\tb", '/"',
+        ["", "app", "./app", "https://example.com/", "/my shop", "/bé", "/b€", "/a?b", "/a#b", "/a;b", "/a|b", "/a^b", "/a\tb", '/"',
          "/" * 1025, "*", " /", 7, False, b"/", ("/",)],
     )  # fmt: skip
     def test_what_no_browser_sends_back_is_not(self, path: Any) -> None:
