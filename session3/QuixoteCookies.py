@@ -10,6 +10,7 @@ from .cookierules import domain_fault, name_fault, path_fault, path_of, value_fa
 from .cookies import MAX_AGE, REVOKE, CookieChange, CookieOptions, candidates, overhead, values_of
 from .errors import ConfigurationError, VisitFinished
 from .forwarded import came_by_https
+from .quixoteheaders import keep_from_caches, vary
 from .SessionMapping import SessionMapping
 from .Visit import Visit
 
@@ -106,6 +107,8 @@ class QuixoteCookies(SessionMapping):
             cookies[name]["max_age"] = attributes["max_age"]  # 0 has a meaning
         if attributes.get("secure") and not self._is_https():
             _warn_of_http()
+        keep_from_caches(get_response())
+        vary(get_response())
 
     def _cookie_name(self) -> str:
         from quixote import get_publisher

@@ -6,13 +6,13 @@ Quixote is imported when a method is called, and only for calls that 3.8 and 4 b
 import logging
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from .caching import is_reusable, kept_from_shared_caches, vary_on_cookie
 from .cookies import CookieChange
 from .errors import FormTokenUsed, SessionError, StoreUnavailable
 from .QuixoteCookies import VISIT, QuixoteCookies, current_visit
+from .quixoteheaders import keep_from_caches, may_be_reused, vary
 from .Session import Session
 from .Visit import Visit
 
@@ -139,9 +139,9 @@ class QuixoteHooks(QuixoteCookies, ABC):
                 self.set_session_cookie(change.value, **visit.asked_attributes)
             else:
                 self.set_session_cookie(change.value, **({} if change.max_age is None else {"max_age": change.max_age}))
-            _keep_from_caches(response)
-        if change is not None or visit.loaded is not None or visit.is_anonymous or _is_reusable(response):
-            _vary(response)
+            keep_from_caches(response)
+        if change is not None or visit.loaded is not None or visit.is_anonymous or may_be_reused(response):
+            vary(response)
 
 
 def _is_answered(error: BaseException | None) -> bool:
@@ -149,43 +149,6 @@ def _is_answered(error: BaseException | None) -> bool:
     from quixote.errors import PublishError
 
     return isinstance(error, PublishError)
-
-
-def _is_reusable(response: Any) -> bool:
-    if not response.headers and response.cache is not None and response.cache <= 0:
-        return False  # as most pages are
-    return is_reusable(_headers(response))
-
-
-def _headers(response: Any) -> Mapping[str, str]:
-    """Return the response's headers by lower-case names, with those for caches that Quixote will add."""
-    headers = {name.lower(): str(value) for name, value in response.headers.items()}
-    if response.cache is None or "expires" in headers or "cache-control" in headers:
-        return headers
-    if response.cache > 0:
-        return {**headers, "cache-control": f"max-age={int(response.cache)}"}
-    return {**headers, "cache-control": "max-age=0, no-cache", "expires": "-1"}
-
-
-def _keep_from_caches(response: Any) -> None:
-    headers = _headers(response)
-    past = {"expires": "-1"} if headers.get("expires") == "-1" else {}
-    _put(response, {**kept_from_shared_caches(headers), **past})
-
-
-def _vary(response: Any) -> None:
-    if response.headers:
-        _put(response, {"vary": vary_on_cookie(_headers(response).get("vary"))})
-    else:
-        response.set_header("Vary", "Cookie")  # as most pages are
-
-
-def _put(response: Any, headers: Mapping[str, str]) -> None:
-    # What was written in capitals, past `set_header`, would go out, too.
-    for name in [name for name in response.headers if name.lower() in headers]:
-        del response.headers[name]
-    for name, value in headers.items():
-        response.set_header(name, value)
 
 
 def _status_of(error: Exception) -> int:

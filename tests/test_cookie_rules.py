@@ -55,8 +55,8 @@ class TestOptions:
 
     @pytest.mark.parametrize(
         "path",
-        ["", "app", "./app", "https://example.com/", "/my shop", "/bé", "/b€", "/a?b", "/a#b", "/a;b", "/a|b", "/a^b", "/a\tb", '/"',
-         "/" * 1025, "*", " /", 7, False, b"/", ("/",)],
+        ["", "app", "./app", "https://example.com/", "/my shop", "/bé", "/b€", "/a?b", "/a#b", "/a;b", "/a|b", "/a^b",
+         "/a\tb", '/"', "/" * 1025, "*", " /", 7, False, b"/", ("/",)],
     )  # fmt: skip
     def test_what_no_browser_sends_back_is_not(self, path: Any) -> None:
         with pytest.raises(ConfigurationError, match="path"):

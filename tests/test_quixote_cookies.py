@@ -351,7 +351,10 @@ class TestAfterTheEnd:
 
     def test_a_revocation_and_a_cookie_of_ones_own_are_in_time(self, site: Site) -> None:
         Layout.around = lambda: manager().revoke_session_cookie()
-        assert "max-age=0" in site.get(log_in()).cookie
+        for page in (None, log_in()):
+            response = site.get(page)
+            assert "max-age=0" in response.cookie
+            assert "private" in response.headers["Cache-Control"] and response.headers["Vary"] == "Cookie"
 
     @pytest.mark.parametrize(
         "change",
