@@ -24,7 +24,7 @@ from .errors import ConfigurationError, SessionDeleted, StoreUnavailable
 from .Session import Session
 from .SessionKeeper import SessionKeeper
 from .store.SessionStore import SessionStore, private_copy
-from .Visit import Visit
+from .Visit import Visit, is_later_state
 
 log = logging.getLogger("session3")
 
@@ -34,14 +34,6 @@ OnUnavailable = Literal["raise", "anonymous"]
 
 #: The visit that `get_session` serves while `begin` runs; a context variable, since the manager holds no request.
 _beginning: ContextVar[Visit | None] = ContextVar("session3_beginning", default=None)
-
-
-def _used(visit: Visit, session: Session) -> float:
-    """Return when a loaded session was last used before this request."""
-    if session._snapshot is not None:
-        used: float = session._snapshot.accessed
-        return used
-    return session._access_time if visit.used is None else visit.used
 
 
 class SessionManager(SessionKeeper):
@@ -137,7 +129,7 @@ class SessionManager(SessionKeeper):
             visit.user_key = session.get_user_key()
             visit.kept_expiry = session._kept_expiry()
             if session._expires is not None and not session._ends_with_browser():
-                visit.expires = kept_until(session._expires, _used(visit, session))
+                visit.expires = kept_until(session._expires, visit.last_use_of(session))
             visit.tokens = session._tokens()
         else:
             visit.loaded = None
@@ -188,8 +180,8 @@ class SessionManager(SessionKeeper):
         """Return the session of the request that begins: the one that its cookie names, or a new one."""
         visit = _beginning.get() or self._visit_of_request()
         visit.loaded = session = self._load(visit.cookie_value)
-        if session is None and visit.others:
-            visit.loaded = session = self._load_another(visit)
+        if visit.others and (session is None or self.store.is_in_cookie):
+            visit.loaded = session = self._load_another(visit, session)
         if session is None:
             session = self._create_session()
         elif session._snapshot is None:
@@ -197,13 +189,19 @@ class SessionManager(SessionKeeper):
         session._set_access_time(self._resolution(session._kept_expiry()))
         return session
 
-    def _load_another(self, visit: Visit) -> Session | None:
-        for at, value in enumerate(visit.others, 1):
+    def _load_another(self, visit: Visit, found: Session | None) -> Session | None:
+        """Return the session of the first further value that leads to one, where `found` is None.
+
+        In a cookie of a longer path, that is sent first, an earlier state of the session may have stayed.
+        """
+        others = visit.others
+        for at, value in enumerate(others, 1):
             session = self._load(value)
-            if session is not None:
-                visit.cookie_value, visit.others = value, visit.others[at:]
-                return session
-        return None
+            if session is not None and (found is None or is_later_state(session, found)):
+                found, visit.cookie_value, visit.others = session, value, others[at:]
+                if not self.store.is_in_cookie:
+                    break
+        return found
 
     def _load(self, cookie_value: str | None) -> Session | None:
         if cookie_value is None or not self.store.accepts_cookie(cookie_value):

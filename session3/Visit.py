@@ -73,6 +73,20 @@ class Visit:
         self.cycle = True
         self.grace = grace
 
+    def last_use_of(self, session: Session) -> float:
+        """Return when a loaded session was last used before this request."""
+        if session._snapshot is not None:
+            used: float = session._snapshot.accessed
+            return used
+        return session._access_time if self.used is None else self.used
+
     def _check_open(self, so: str) -> None:
         if self.is_closed:
             raise VisitFinished(f"the request has ended, so {so}; do it before `finish`, in a page and not around it")
+
+
+def is_later_state(session: Session, other: Session) -> bool:
+    """Tell whether two sessions, each from a cookie that holds it, are one, and the first has the later state."""
+    if session._snapshot is None or other._snapshot is None or session._creation_time != other._creation_time:
+        return False
+    return bool(session._snapshot.accessed > other._snapshot.accessed)

@@ -221,6 +221,24 @@ class TestSeveralValues:
         visit = manager.begin([UNKNOWN, change.value])
         assert visit.session is not None and visit.session.user == "alice" and manager.finish(visit) is None
 
+    def test_what_is_kept_in_cookies_goes_on_from_its_latest_state(self, clock: Clock) -> None:
+        manager = SessionManager(SignedCookieSessionStore(KEY, clock=clock), DictSession)
+        states = [logged_in(manager)]
+        for n in range(3):
+            clock.advance(1)
+            visit = manager.begin([states[0], *states[:0:-1]])  # the first one, of a longer path, can't be replaced
+            assert visit.session is not None and visit.cookie_value == states[-1]
+            visit.session["n"] = visit.session.get("n", 0) + 1  # type: ignore[index, attr-defined]
+            change = manager.finish(visit)
+            assert change is not None and change.value is not None
+            states.append(change.value)
+            for values in ([states[-1], *states], [*states, UNKNOWN * 2], states[:0:-1]):
+                visit = manager.begin(values)
+                assert visit.session["n"] == n + 1 and manager.finish(visit) is None  # type: ignore[index]
+        clock.advance(1)
+        other = logged_in(manager, "bob")
+        assert manager.begin([*states, other]).session.user == "alice"  # type: ignore[union-attr]
+
 
 class TestAfterTheEnd:
     @pytest.mark.parametrize("end", ["finish", "abort"])
