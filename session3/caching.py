@@ -15,6 +15,8 @@ _DIRECTIVES = re.compile(r'(?:[^,"]|"[^"]*")+').findall  # commas in quotes part
 #: Headers for some shared caches alone, which go before Cache-Control there: CDN-Cache-Control and its like, too.
 _TARGETED = ("-cache-control", "surrogate-control", "edge-control")
 _NGINX = "x-accel-expires"
+#: What says for how long a response is good, or lets us say later that it still is.
+_SAYING = ("cache-control", "expires", "etag", "last-modified", _NGINX)
 
 
 def directives(value: str | None) -> list[str]:
@@ -22,16 +24,16 @@ def directives(value: str | None) -> list[str]:
     return [directive.strip() for directive in _DIRECTIVES(value or "") if directive.strip()]
 
 
+def is_about_caches(name: str) -> bool:
+    """Tell whether a header (its name in small letters) has a say in whether a cache may show a response again."""
+    return name in _SAYING or name.endswith(_TARGETED)
+
+
 def is_reusable(headers: Mapping[str, str]) -> bool:
-    """Tell whether a cache may show the response to somebody else, without a new one from us."""
+    """Tell whether a cache may keep the response, to show it again: after asking us, perhaps."""
     if any(_forbids_nothing(name, value) for name, value in headers.items()):
         return True
-    asked = _names(headers.get("cache-control"))
-    if _is_never_stored(asked):
-        return False
-    if "no-cache" in asked:
-        return "etag" in headers or "last-modified" in headers  # we are asked, and may say that it is still good
-    return True
+    return not _is_never_stored(_names(headers.get("cache-control")))
 
 
 def kept_from_shared_caches(headers: Mapping[str, str]) -> dict[str, str]:

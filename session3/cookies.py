@@ -135,7 +135,7 @@ def values_of(header: str, name: str) -> list[str]:
 def candidates(values: str | Iterable[str], accepts: Callable[[str], bool]) -> list[str]:
     """Return the values that are to be looked up, in order: none twice, none that can't be an id, and not too many."""
     values = [values] if isinstance(values, str) else dict.fromkeys(values)
-    return list(itertools.islice(filter(accepts, values), MAX_VALUES))
+    return list(itertools.islice((value for value in values if value and accepts(value)), MAX_VALUES))
 
 
 def _unquoted(value: str) -> str:

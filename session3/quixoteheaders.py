@@ -3,13 +3,15 @@
 from collections.abc import Mapping
 from typing import Any
 
-from .caching import is_reusable, kept_from_shared_caches, vary_on_cookie
+from .caching import is_about_caches, is_reusable, kept_from_shared_caches, vary_on_cookie
 
 
 def may_be_reused(response: Any) -> bool:
-    """Tell whether a cache may show the response to somebody else without a new one from us."""
-    if not response.headers and response.cache is not None and response.cache <= 0:
-        return False  # as most pages are
+    """Tell whether a cache may show the response to somebody else."""
+    # Quixote says "no-cache" then, and there is no validator by which a stored page could be called good again.
+    is_default = response.cache is not None and response.cache <= 0
+    if is_default and not any(is_about_caches(name.lower()) for name in response.headers):
+        return False
     return is_reusable(_headers(response))
 
 

@@ -189,7 +189,7 @@ class TestSeveralValues:
             assert visit.session is not None and visit.session.user == "alice" and visit.cookie_value == mine
             assert manager.finish(visit) is None
 
-    @pytest.mark.parametrize("values", [[], [""], ["no id"], (), [UNKNOWN]])
+    @pytest.mark.parametrize("values", [[], [""], [None], ["no id"], (), [UNKNOWN]])
     def test_none_that_leads_there_is_a_stranger(self, store: Any, values: Any) -> None:
         manager = SessionManager(store, DictSession)
         visit = manager.begin(values)

@@ -13,8 +13,8 @@ from .stores.conftest import ServerClock
 from .test_model import StoreMachine, search
 
 EXAMPLES = {
-    "directory": 60, "shelve": 60, "sqlite": 60, "sqlite, signed, ids hashed": 60, "durus server": 10,
-    "postgresql": 10, "mysql": 10,
+    "directory": 40, "shelve": 40, "sqlite": 40, "sqlite, signed, ids hashed": 40, "durus server": 5,
+    "postgresql": 5, "mysql": 5,
 }  # fmt: skip
 
 
