@@ -122,18 +122,19 @@ class QuixoteCookies(SessionMapping):
         config, options = get_publisher().config, self.cookie
         root = path_of(get_request().get_environ("SCRIPT_NAME", ""))
         secure = self._is_https() if options.secure is None else options.secure
+        # What browsers ask of a prefix; the name may be Quixote's setting.
         prefix = self._cookie_name().lower()
+        http_only = options.http_only or prefix.startswith(("__http-", "__host-http-"))
         if prefix.startswith("__host-"):
-            # What browsers ask of the prefix; the name may be Quixote's setting.
-            return {"path": "/", "secure": True, "httponly": options.http_only, "samesite": options.same_site}
+            return {"path": "/", "secure": True, "httponly": http_only, "samesite": options.same_site}
         return {
             "path": options.path or config.session_cookie_path or root,
             "domain": options.domain or config.session_cookie_domain,
             # Quixote's flags are off by default, which can't be told from switched off: they only switch on.
             "secure": secure
-            or prefix.startswith("__secure-")
+            or prefix.startswith(("__secure-", "__http-"))
             or (options.secure is None and config.session_cookie_secure),
-            "httponly": options.http_only,
+            "httponly": http_only,
             "samesite": options.same_site,
         }
 

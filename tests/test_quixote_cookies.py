@@ -212,6 +212,12 @@ class TestMountedApplications:
         response = site.get(page)
         assert (response.body, response.cookies) == ("fine", [])
 
+    @pytest.mark.parametrize("name", ["__Http-sid", "__Host-Http-sid"])
+    def test_a_name_of_quixotes_may_ask_for_flags(self, make_site: Any, name: str) -> None:
+        options = CookieOptions(http_only=False)
+        cookie = make_site(config={"session_cookie_name": name}, cookie=options).get(log_in()).cookie
+        assert {"secure", "httponly", "path=/"} <= set(cookie.split("; "))
+
 
 class TestCaching:
     @pytest.mark.parametrize(

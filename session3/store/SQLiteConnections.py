@@ -120,11 +120,11 @@ class _Closer:
     """Closes a connection as its thread, or its store, goes."""
 
     def __init__(self, place: _Place) -> None:
-        self.place = place
+        self._place = place
 
     def __del__(self) -> None:
         # As Python exits, a daemon thread may have stopped for ever in a statement, with the lock.
-        self.place.close_if_free()
+        self._place.close_if_free()
 
 
 class _Local(threading.local):
