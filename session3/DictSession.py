@@ -38,6 +38,17 @@ class DictSession(Session, SessionItems):
         return self.id
 
     @property
+    def modified(self) -> bool:
+        changed: bool = self.__dict__.get("modified", False)
+        return changed
+
+    @modified.setter
+    def modified(self, changed: bool) -> None:
+        self.__dict__["modified"] = changed
+        if changed:
+            self._warn_if_closed("an item was changed")
+
+    @property
     def _session(self) -> dict[Any, Any]:
         self.accessed = True
         return self.data
@@ -49,7 +60,7 @@ class DictSession(Session, SessionItems):
         return not self.id and not self.data
 
     def _says_changed(self) -> bool:
-        return self.modified
+        return "modified" in self.__dict__ and self.modified
 
     def _differs_from_fresh(self) -> bool:
         # Asked in each request: a fresh one need not be made where its class gives it no items.

@@ -6,12 +6,13 @@ Quixote is imported when a method is called, and only for calls that 3.8 and 4 b
 import logging
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from .cookies import CookieChange, uncacheable, vary_on_cookie
+from .cookies import CookieChange
 from .errors import FormTokenUsed, SessionError, StoreUnavailable
 from .QuixoteCookies import VISIT, QuixoteCookies, current_visit
+from .quixoteheaders import keep_from_caches, may_be_reused, vary
 from .Session import Session
 from .Visit import Visit
 
@@ -24,7 +25,7 @@ class QuixoteHooks(QuixoteCookies, ABC):
     CYCLE_GRACE: float
 
     @abstractmethod
-    def begin(self, cookie_value: str | None, remote_address: str | None = None) -> Visit: ...
+    def begin(self, cookie_value: str | Sequence[str] | None, remote_address: str | None = None) -> Visit: ...
 
     @abstractmethod
     def finish(self, visit: Visit) -> CookieChange | None: ...
@@ -88,11 +89,12 @@ class QuixoteHooks(QuixoteCookies, ABC):
     def expire_session(self) -> None:
         """Log out: end the current session. The request goes on without one.
 
-        It is deleted, and the cookie revoked, when the request succeeds; a request that fails logs nobody out.
+        It is deleted, and the cookie revoked, when the request succeeds; a request that fails logs nobody out. Raises
+        VisitFinished when that is decided: in `filter_output`, and in a stream.
         """
         from quixote import get_request
 
-        request, visit = get_request(), current_visit()
+        request, visit = get_request(), self._visit_in_time()
         if visit is not None:
             visit.session = request.session
             visit.end_session()
@@ -137,10 +139,9 @@ class QuixoteHooks(QuixoteCookies, ABC):
                 self.set_session_cookie(change.value, **visit.asked_attributes)
             else:
                 self.set_session_cookie(change.value, **({} if change.max_age is None else {"max_age": change.max_age}))
-            _keep_from_caches(response)
-        may_be_cached = response.cache is None or response.cache > 0  # and then would be shown to who has a session
-        if change is not None or visit.loaded is not None or visit.is_anonymous or may_be_cached:
-            response.set_header("Vary", vary_on_cookie(response.get_header("Vary")))
+            keep_from_caches(response)
+        if change is not None or visit.loaded is not None or visit.is_anonymous or may_be_reused(response):
+            vary(response)
 
 
 def _is_answered(error: BaseException | None) -> bool:
@@ -148,16 +149,6 @@ def _is_answered(error: BaseException | None) -> bool:
     from quixote.errors import PublishError
 
     return isinstance(error, PublishError)
-
-
-def _keep_from_caches(response: Any) -> None:
-    asked = response.get_header("Cache-Control")
-    if asked is None and response.cache is not None and response.get_header("Expires") is None:
-        # What Quixote itself would add for `response.cache`.
-        asked = f"max-age={response.cache}" if response.cache > 0 else "max-age=0, no-cache"
-        if response.cache <= 0:
-            response.set_header("Expires", "-1")
-    response.set_header("Cache-Control", uncacheable(asked))
 
 
 def _status_of(error: Exception) -> int:

@@ -40,7 +40,7 @@ class Session(SessionTokens):
     #: Attributes that a record keeps beside the state, or not at all; RecordStore fills them in at load.
     OUTSIDE_STATE: tuple[str, ...] = ("id", "_creation_time", "_access_time")
     #: Attributes that live for one request and are never kept, pickled or copied.
-    TRANSIENT: tuple[str, ...] = ("_snapshot", "_clock", "_expires", "_used_tokens")
+    TRANSIENT: tuple[str, ...] = ("_snapshot", "_clock", "_expires", "_used_tokens", "_is_closed")
     #: What makes the containers that a session of an older version lacks; a class-level default would be shared.
     CONTAINERS: Mapping[str, Callable[[], Any]] = {"_form_tokens": list}
 
@@ -175,6 +175,7 @@ class Session(SessionTokens):
 
     def set_user(self, user: Any) -> None:
         """Set the user; with another user comes another CSRF token."""
+        self._warn_if_closed("its user was set")
         before, self.user = self.get_user_key(), user
         if self.get_user_key() != before:
             self._csrf_token = None

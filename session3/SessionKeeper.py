@@ -5,7 +5,7 @@ import math
 from abc import abstractmethod
 from typing import Any
 
-from .cookies import REVOKE, CookieChange, check_size
+from .cookies import MAX_AGE, REVOKE, CookieChange, check_size, kept_until
 from .errors import ConfigurationError, FormTokenUsed, SessionConflict, StoreUnavailable
 from .expiry import KeptExpiry, own_deadline
 from .QuixoteHooks import QuixoteHooks
@@ -96,7 +96,9 @@ class SessionKeeper(QuixoteHooks):
         """The cookie is the session: it has no id to rotate, and a save makes its value."""
         if session is visit.loaded and session.get_user_key() != visit.user_key:
             session._forget_tokens(visit.tokens)
-        if visit.cycle:
+        ends, sent = session._expires, visit.expires
+        is_old = session is visit.loaded and ends is not None and sent != kept_until(ends, session._access_time)
+        if visit.cycle or (is_old and sent is not None):
             session._snapshot = None  # saved as a new one
         self.store.save_session(session)
         if session.id != visit.cookie_value:  # the browser keeps the one that it sent
@@ -124,11 +126,12 @@ class SessionKeeper(QuixoteHooks):
         expires = session._expires if session._snapshot is None else session._snapshot.expires
         if expires is not None and session._ends_with_browser():
             expires = None
-        if session.id == visit.cookie_value and expires == visit.expires:
+        kept = None if expires is None else kept_until(expires, session._access_time)
+        if session.id == visit.cookie_value and kept == visit.expires:
             return None
         if expires is None:
             return CookieChange(session.id)
-        return CookieChange(session.id, max(0, math.ceil(expires - self.store.clock())))
+        return CookieChange(session.id, min(MAX_AGE, max(0, math.ceil(expires - self.store.clock()))))
 
     # -- times -------------------------------------------------------------------------------------------------------
 
@@ -218,4 +221,4 @@ class SessionKeeper(QuixoteHooks):
         value = visit.cookie_value
         if value is None or session.get_user_key() is not None or not self.store.accepts_cookie(value):
             return False
-        return self.store.was_rotated(value)
+        return any(map(self.store.was_rotated, (value, *visit.others)))

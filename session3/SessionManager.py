@@ -14,16 +14,17 @@ hooks are in QuixoteHooks. A manager holds no state of a request, and is as safe
 """
 
 import logging
+from collections.abc import Sequence
 from contextvars import ContextVar
 from typing import Literal
 
 from . import ids
-from .cookies import CookieChange, CookieOptions
+from .cookies import CookieChange, CookieOptions, candidates, kept_until
 from .errors import ConfigurationError, SessionDeleted, StoreUnavailable
 from .Session import Session
 from .SessionKeeper import SessionKeeper
 from .store.SessionStore import SessionStore, private_copy
-from .Visit import Visit
+from .Visit import Visit, is_later_state
 
 log = logging.getLogger("session3")
 
@@ -44,7 +45,8 @@ class SessionManager(SessionKeeper):
     CYCLE_GRACE seconds it leads to the same session, so that the requests of one page go on. `on_unavailable`: what a
     request gets whose session can't be loaded since the store is out of reach: "raise" StoreUnavailable (Quixote
     answers 503), or an "anonymous" session, which is not saved and sets no cookie. `cookie`: see CookieOptions.
-    `trust_forwarded_proto`: believe the X-Forwarded-Proto header when it says https; only behind a proxy that sets it.
+    `trust_forwarded_proto`: believe the X-Forwarded-Proto and Forwarded headers when they say https; only behind a
+    proxy that sets them.
     Time is the store's `clock`.
     """
 
@@ -95,12 +97,16 @@ class SessionManager(SessionKeeper):
 
     # -- one request -------------------------------------------------------------------------------------------------
 
-    def begin(self, cookie_value: str | None, remote_address: str | None = None) -> Visit:
+    def begin(self, cookie_value: str | Sequence[str] | None, remote_address: str | None = None) -> Visit:
         """Start a request that came with this cookie value (None: no cookie). Its session is `visit.session`.
 
-        Raises StoreUnavailable if the store can't be reached.
+        Of several values (session3.cookies.values_of) the first counts that leads to a live session; the visit's
+        `cookie_value` is that one. Raises StoreUnavailable if the store can't be reached.
         """
-        visit = Visit(cookie_value or None, remote_address)
+        if cookie_value is None or isinstance(cookie_value, str):
+            visit = Visit(cookie_value or None, remote_address)
+        else:
+            visit = Visit.of(candidates(cookie_value, self.store.accepts_cookie), remote_address)
         token = _beginning.set(visit)
         try:
             self.store.transaction_start()
@@ -123,7 +129,7 @@ class SessionManager(SessionKeeper):
             visit.user_key = session.get_user_key()
             visit.kept_expiry = session._kept_expiry()
             if session._expires is not None and not session._ends_with_browser():
-                visit.expires = session._expires
+                visit.expires = kept_until(session._expires, visit.last_use_of(session))
             visit.tokens = session._tokens()
         else:
             visit.loaded = None
@@ -141,6 +147,7 @@ class SessionManager(SessionKeeper):
         if visit.is_anonymous:
             if visit.ended:
                 raise StoreUnavailable(f"{self.store!r} could not be reached, so nobody was logged out")
+            visit.is_closed = True
             return None
         try:
             change = self._settle(visit)
@@ -151,12 +158,20 @@ class SessionManager(SessionKeeper):
         for session in visit.ended:
             if session.id is not None:
                 self.store.delete_session(session)
+        for value in visit.others if visit.ended else ():
+            # Else the session of another cookie, set for another path, would be the user's from the next request on.
+            other = self._load(value)
+            if other is not None:
+                self.store.delete_session(other)
         self.commit_changes(visit.session)
+        visit.is_closed = True
+        if visit.session is not None:
+            visit.session._close()
         return change or visit.asked
 
     def abort(self, visit: Visit) -> None:
         """End a request that failed: nothing of it is kept, and a logout in it did not happen."""
-        visit.is_finished = True
+        visit.is_finished = visit.is_closed = True
         self.abort_changes(visit.session)
 
     # -- what a subclass may override --------------------------------------------------------------------------------
@@ -165,10 +180,28 @@ class SessionManager(SessionKeeper):
         """Return the session of the request that begins: the one that its cookie names, or a new one."""
         visit = _beginning.get() or self._visit_of_request()
         visit.loaded = session = self._load(visit.cookie_value)
+        if visit.others and (session is None or self.store.is_in_cookie):
+            visit.loaded = session = self._load_another(visit, session)
         if session is None:
             session = self._create_session()
+        elif session._snapshot is None:
+            visit.used = session._access_time
         session._set_access_time(self._resolution(session._kept_expiry()))
         return session
+
+    def _load_another(self, visit: Visit, found: Session | None) -> Session | None:
+        """Return the session of the first further value that leads to one, where `found` is None.
+
+        In a cookie of a longer path, that is sent first, an earlier state of the session may have stayed.
+        """
+        others = visit.others
+        for at, value in enumerate(others, 1):
+            session = self._load(value)
+            if session is not None and (found is None or is_later_state(session, found)):
+                found, visit.cookie_value, visit.others = session, value, others[at:]
+                if not self.store.is_in_cookie:
+                    break
+        return found
 
     def _load(self, cookie_value: str | None) -> Session | None:
         if cookie_value is None or not self.store.accepts_cookie(cookie_value):
@@ -182,6 +215,7 @@ class SessionManager(SessionKeeper):
             return None
         if session._snapshot is None:
             session = private_copy(session)
+            session.__dict__.pop("_is_closed", None)  # by the request before, where the store keeps the object itself
             session._expires = deadline
         session._clock = self.store.clock
         return session

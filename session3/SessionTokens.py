@@ -1,9 +1,15 @@
 """The tokens of a session: one-time tokens of forms, and the one against cross-site request forgery."""
 
 import hmac
+import logging
 import secrets
 
+log = logging.getLogger("session3")
+
 CSRF_TOKEN_NAME = "csrf_token"  # the form field that Quixote's own sessions look at
+#: The headers that scripts send it in: Rails' name, which htmx's and axios's examples have, and Django's.
+CSRF_HEADERS = ("HTTP_X_CSRF_TOKEN", "HTTP_X_CSRFTOKEN")
+_BY_HEADER_ONLY = ("PUT", "PATCH", "DELETE")  # no form sends these
 _NONE: frozenset[str] = frozenset()
 
 
@@ -15,11 +21,26 @@ class SessionTokens:
     _form_tokens: list[str]
     _csrf_token: str | None = None
     _used_tokens: tuple[str, ...] = ()  # in this request
+    _is_closed = False
+
+    # -- after the request -------------------------------------------------------------------------------------------
+
+    def _close(self) -> None:
+        """Called by the manager as the request has ended: what is changed from now on is kept by nobody."""
+        attributes = self.__dict__
+        attributes["_is_closed"] = True
+        attributes.pop("modified", None)  # or to pop an item that is not there would seem to be a change
+
+    def _warn_if_closed(self, what: str) -> None:
+        if self._is_closed:
+            self._is_closed = False  # once is enough
+            log.warning("%r: %s after its request had ended, which nobody saves; do it in the page", self, what)
 
     # -- form tokens -------------------------------------------------------------------------------------------------
 
     def create_form_token(self) -> str:
         """Return a new one-time token for a form, and remember it."""
+        self._warn_if_closed("a form token was made")
         token = secrets.token_hex(16)
         self._form_tokens.append(token)
         del self._form_tokens[: max(0, len(self._form_tokens) - self.MAX_FORM_TOKENS)]
@@ -34,6 +55,7 @@ class SessionTokens:
         When the same form is posted twice at the same time, both requests find the token; the one that finishes
         second gets FormTokenUsed, nothing of it is saved, and Quixote answers 409.
         """
+        self._warn_if_closed("a form token was spent")
         self._form_tokens.remove(token)
         self._used_tokens += (token,)
 
@@ -53,16 +75,29 @@ class SessionTokens:
     def get_csrf_token(self) -> str:
         """Return the session's token for a hidden form field; made at the first call."""
         if self._csrf_token is None:
+            self._warn_if_closed("a CSRF token was made")
             self._csrf_token = secrets.token_hex(16)
         return self._csrf_token
 
-    def valid_csrf_token(self, name: str | None = None) -> bool:
-        """Tell whether Quixote's current request is a POST with this session's token in the field `name`."""
-        from quixote import get_param, get_request
-
-        if get_request().get_method() != "POST":
-            return False
-        value = get_param(name or CSRF_TOKEN_NAME, None)
+    def is_csrf_token(self, value: object) -> bool:
+        """Tell whether this is the session's token, in a time that tells nothing of it; False before it has one."""
         if not isinstance(value, str) or not value or self._csrf_token is None:
             return False
         return hmac.compare_digest(value.encode("utf-8", "surrogatepass"), self._csrf_token.encode())
+
+    def valid_csrf_token(self, name: str | None = None) -> bool:
+        """Tell whether Quixote's current request is one that changes something, and brings this session's token.
+
+        A POST has it in the field `name`, or as a PUT, a PATCH and a DELETE have, in one of the headers X-CSRF-Token
+        and X-CSRFToken, which no other site's page can add.
+        """
+        from quixote import get_param, get_request
+
+        request = get_request()
+        method = request.get_method()
+        if method != "POST" and method not in _BY_HEADER_ONLY:
+            return False
+        brought = [request.get_environ(header) for header in CSRF_HEADERS]
+        if method == "POST":
+            brought.append(get_param(name or CSRF_TOKEN_NAME, None))
+        return any(map(self.is_csrf_token, brought))

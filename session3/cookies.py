@@ -8,11 +8,15 @@ Traceback (most recent call last):
 session3.errors.ConfigurationError: browsers drop a SameSite=None cookie that is not Secure; set secure=True
 """
 
+import itertools
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from .caching import uncacheable as uncacheable
+from .caching import vary_on_cookie as vary_on_cookie
+from .cookierules import domain_fault, name_fault, path_fault
 from .errors import ConfigurationError, CookieTooLarge
 
 SameSite = Literal["Lax", "Strict", "None"]
@@ -20,8 +24,13 @@ SameSite = Literal["Lax", "Strict", "None"]
 #: Bytes of a cookie, name, value and attributes counted, that every browser keeps; a larger one is dropped silently.
 MAX_COOKIE = 4093
 
-_DIRECTIVES = re.compile(r'(?:[^,"]|"[^"]*")+').findall  # commas in quotes part nothing
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+").fullmatch  # RFC 6265, section 4.1.1: a cookie's name
+#: Seconds that browsers keep a cookie at most, whatever it says (draft-ietf-httpbis-rfc6265bis, section 5.5): 400 days.
+MAX_AGE = 400 * 86400
+_ESCAPED = re.compile(r"\\(.)").sub
+_STEP = 86400.0  # seconds between two refreshes of a cookie that its session is to outlive
+
+#: Values of our name that are looked up in one request; each costs a read.
+MAX_VALUES = 5
 
 
 @dataclass(frozen=True)
@@ -40,22 +49,33 @@ class CookieOptions:
     same_site: SameSite | None = "Lax"
 
     def __post_init__(self) -> None:
-        if self.name is not None and not _TOKEN(self.name):
-            raise ConfigurationError(f"{self.name!r} can't be a cookie's name")
-        for text in (self.path, self.domain):
-            if text is not None and re.search(r"[;\x00-\x1f\x7f]", text):
-                raise ConfigurationError(f"{text!r} can't be a cookie's path or domain")
+        self._check("name", self.name, name_fault)
+        self._check("path", self.path, path_fault)
+        self._check("domain", self.domain, domain_fault)
+        if not isinstance(self.secure, bool | None):
+            raise ConfigurationError(f"secure is True, False or None, not {self.secure!r}")
+        if not isinstance(self.http_only, bool):
+            raise ConfigurationError(f"http_only is True or False, not {self.http_only!r}")
         if self.same_site not in ("Lax", "Strict", "None", None):
             raise ConfigurationError(f'same_site is "Lax", "Strict", "None" or None, not {self.same_site!r}')
         if self.same_site == "None" and not self.secure:
             raise ConfigurationError("browsers drop a SameSite=None cookie that is not Secure; set secure=True")
         self._check_prefix()
 
+    @staticmethod
+    def _check(what: str, value: object, fault: Callable[[object], str | None]) -> None:
+        why = None if value is None else fault(value)
+        if why is not None:
+            kind = "name" if what == "name" else "path or domain"
+            raise ConfigurationError(f"{what}={value!r} can't be a cookie's {kind}: {why}")
+
     def _check_prefix(self) -> None:
         # draft-ietf-httpbis-rfc6265bis, section 4.1.3: what the prefixes promise, browsers enforce.
         name = (self.name or "").lower()
-        if name.startswith(("__host-", "__secure-")) and not self.secure:
+        if name.startswith(("__host-", "__secure-", "__http-")) and not self.secure:
             raise ConfigurationError(f"browsers drop a cookie named {self.name} that is not Secure; set secure=True")
+        if name.startswith(("__http-", "__host-http-")) and not self.http_only:
+            raise ConfigurationError(f"browsers drop a cookie named {self.name} that is not HttpOnly")
         if name.startswith("__host-"):
             if self.domain is not None or self.path not in (None, "/"):
                 raise ConfigurationError("a __Host- cookie has path='/' and no domain")
@@ -94,30 +114,39 @@ def check_size(value: str, overhead: int) -> None:
         )
 
 
-def uncacheable(cache_control: str | None) -> str:
-    """Return Cache-Control for a response with the cookie: what was asked, but nothing a shared cache may store.
+def values_of(header: str, name: str) -> list[str]:
+    """Return the values of a name in a request's Cookie header, in order; empty ones are none.
 
-    >>> uncacheable("public, max-age=3600"), uncacheable(None)
-    ('max-age=3600, private', 'private')
+    Browsers send the cookie of the longer path first (RFC 6265, section 5.4); one that somebody else planted may come
+    before ours. To them quotes are part of a value, and no semicolon is.
+
+    >>> values_of('a=1; session="abc"; b="; session=def; session=', "session")
+    ['abc', 'def']
     """
-    asked = [directive.strip() for directive in _DIRECTIVES(cache_control or "") if directive.strip()]
-    kept = [
-        directive for directive in asked if directive.lower().split("=")[0] not in ("public", "s-maxage", "private")
-    ]
-    if "no-store" not in [directive.lower() for directive in kept]:
-        kept.append("private")
-    return ", ".join(kept)
+    values = []
+    if name in header:
+        for pair in header.split(";"):
+            key, _, value = pair.partition("=")
+            if key.strip(" \t") == name and (value := _unquoted(value.strip(" \t"))):
+                values.append(value)
+    return values
 
 
-def vary_on_cookie(vary: str | None) -> str:
-    """Return the Vary header with Cookie in it.
+def candidates(values: str | Iterable[str], accepts: Callable[[str], bool]) -> list[str]:
+    """Return the values that are to be looked up, in order: none twice, none that can't be an id, and not too many."""
+    values = [values] if isinstance(values, str) else dict.fromkeys(values)
+    return list(itertools.islice((value for value in values if value and accepts(value)), MAX_VALUES))
 
-    >>> vary_on_cookie(None), vary_on_cookie("Accept"), vary_on_cookie("cookie"), vary_on_cookie("*")
-    ('Cookie', 'Accept, Cookie', 'cookie', '*')
+
+def _unquoted(value: str) -> str:
+    if len(value) < 2 or not value[0] == value[-1] == '"':
+        return value
+    return _ESCAPED(r"\1", value[1:-1]) if "\\" in value else value[1:-1]
+
+
+def kept_until(expires: float, at: float) -> float:
+    """Return until when (at the earliest) a browser keeps a cookie that was last set when its session was used `at`.
+
+    It moves once a day, so that a session that lives for longer than any cookie has it set again.
     """
-    if not vary:
-        return "Cookie"
-    names = [name.strip() for name in vary.split(",") if name.strip()]
-    if not {"*", "cookie"}.intersection(name.lower() for name in names):
-        names.append("Cookie")
-    return ", ".join(names)
+    return min(expires, at - at % _STEP + MAX_AGE)

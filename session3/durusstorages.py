@@ -13,7 +13,7 @@ import socket
 import sqlite3
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from typing import Any
 
 from .disk import exists
@@ -84,6 +84,15 @@ def place(storage: Any) -> str:
     if address is not None:
         return str(getattr(address, "filename", address)).replace("\0", "@")
     return str(getattr(storage, "get_filename", str)())
+
+
+def identity(storage: Any) -> Hashable:
+    """Return what tells the database behind an open storage from others."""
+    if is_shared(storage):
+        with contextlib.suppress(OSError):
+            return storage.s.getpeername() or place(storage)  # whatever name the server was called by
+    path = place(storage)
+    return ("durus", os.path.realpath(path)) if path else storage
 
 
 def is_shared(storage: Any) -> bool:

@@ -75,5 +75,9 @@ class FormTokenUsed(SessionConflict):
     """Two requests used the same form token at the same time, and this one was second; nothing was written."""
 
 
+class VisitFinished(SessionError, RuntimeError):
+    """A request has ended, and something was asked that had to be decided before: a logout, a new id, a cookie."""
+
+
 class DamagedRecord(SessionError):
     """A record that can't be opened, fails its seal or can't be decoded. Stays inside the stores: absent to callers."""

@@ -13,11 +13,12 @@ stays good until it expires.
 """
 
 import logging
+import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 from .. import expiry
-from ..cookies import check_size
+from ..cookies import check_size, overhead
 from ..errors import DamagedRecord
 from ..serializers import MACHINE_ERRORS
 from ..tokens import MAX_TOKEN
@@ -27,7 +28,9 @@ log = logging.getLogger("session3")
 R = TypeVar("R")
 
 _PURPOSE = " cookie"  # so that no text from `encode` can be brought back as a cookie
-_ATTRIBUTES_SIZE = 80  # bytes that a cookie's usual name and attributes take
+_LIFETIME = {"expires": "Thu, 01 Jan 1970 00:00:00 GMT", "max-age": 10**8}
+#: What Django's defaults make, with a cookie that is Secure.
+_USUAL = overhead("sessionid", {**_LIFETIME, "path": "/", "secure": True, "httponly": True, "samesite": "Lax"})
 
 
 class SessionStore(SessionBase):
@@ -76,7 +79,7 @@ class SessionStore(SessionBase):
     def save(self, must_create: bool = False) -> None:
         """Make the cookie's value: `session_key`. Raises CookieTooLarge if a browser would drop it."""
         key = self._get_session_key()
-        check_size(key, _ATTRIBUTES_SIZE)
+        check_size(key, _attributes_size())
         self._session_key = key
         self.modified = True
 
@@ -105,3 +108,16 @@ class SessionStore(SessionBase):
     @classmethod
     def clear_expired(cls) -> None:
         """There is nothing here to clear: a cookie's expiry is in it."""
+
+
+def _attributes_size() -> int:
+    """Return the bytes that the cookie's name and attributes take, by Django's settings where there are any."""
+    django = sys.modules.get("django.conf")
+    if django is None or not django.settings.configured:
+        return _USUAL
+    settings = django.settings
+    flags = {"secure": settings.SESSION_COOKIE_SECURE, "httponly": settings.SESSION_COOKIE_HTTPONLY}
+    others = {"domain": settings.SESSION_COOKIE_DOMAIN, "samesite": settings.SESSION_COOKIE_SAMESITE}
+    return overhead(
+        settings.SESSION_COOKIE_NAME, {**_LIFETIME, "path": settings.SESSION_COOKIE_PATH, **flags, **others}
+    )

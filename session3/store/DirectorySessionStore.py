@@ -19,7 +19,7 @@ a `secret_key` or `encryption_key` is set, since its files bear no signature. Wi
 import contextlib
 import os
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from typing import Any, TypeGuard
 
 from .. import ids, slots
@@ -28,6 +28,7 @@ from ..errors import StoreUnavailable
 from ..record import Record, pack_expires, record_of, unpack_expires
 from .directoryfiles import UPSTREAM, UPSTREAM_NAME, leftover, read_upstream
 from .failures import unavailable, unavailable_on
+from .places import file_place
 from .RecordStore import RecordStore
 from .SessionRecords import Found
 
@@ -53,6 +54,9 @@ class DirectorySessionStore(RecordStore):
 
     def __repr__(self) -> str:
         return f"DirectorySessionStore({self.directory!r})"
+
+    def place(self) -> Hashable | None:
+        return file_place("directory", self.directory)
 
     def read(self, key: str) -> Record | None:
         path = self._prefix + key

@@ -25,14 +25,15 @@ Each write adds to the file: call `pack` now and then, at night perhaps. In the 
 `session3`, a BTree of PersistentDicts by key; each leads to another one, `touched`, for what a touch writes.
 """
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from typing import Any
 
-from ..durusstorages import is_bound_to_thread, is_shared, place
+from ..durusstorages import identity, is_bound_to_thread, is_shared, place
 from ..DurusTransactions import DurusFailure, DurusTransactions
 from ..record import Record
 from . import durusrecord
 from .failures import unavailable_on
+from .places import file_place
 from .RecordStore import RecordStore
 
 _PAGE = 100  # records that `scan` holds at once
@@ -53,6 +54,11 @@ class DurusSessionStore(RecordStore):
 
     def __repr__(self) -> str:
         return f"DurusSessionStore({place(self._transactions.storage) or str(self._source)!r})"
+
+    @unavailable_on(DurusFailure)
+    def place(self) -> Hashable | None:
+        storage = self._transactions.run(lambda root, again: self._transactions.storage, creates=False)
+        return file_place("durus", str(self._source)) if storage is None else identity(storage)
 
     def close(self) -> None:
         self._transactions.close()

@@ -84,6 +84,10 @@ class MySQLSessionStore(ServerSQLSessionStore):
     def _seconds(self, time: str) -> float:
         return (datetime.fromisoformat(time) - _EPOCH).total_seconds()
 
+    def _whereabouts(self) -> tuple[str, Sequence[Any]]:
+        database, _, table = self._name.rpartition(".")
+        return "SELECT @@hostname, @@port, @@datadir, coalesce(%s, database()), %s", (database or None, table)
+
     def _location(self, connection: Any) -> str:
         if hasattr(connection, "get_host_info") and hasattr(connection, "host"):
             database = connection.db.decode() if isinstance(connection.db, bytes) else connection.db

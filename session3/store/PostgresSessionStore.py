@@ -88,6 +88,10 @@ class PostgresSessionStore(ServerSQLSessionStore):
         info = connection.info
         return f"{info.host}:{info.port}/{info.dbname}"
 
+    def _whereabouts(self) -> tuple[str, Sequence[Any]]:
+        server = "pg_postmaster_start_time()::text, current_setting('port')"
+        return f"SELECT {server}, current_database(), to_regclass(%s)::oid::text", (self._table,)
+
     def sweep(self, unused_for: float | None) -> tuple[int, int]:
         # As the rows lie in the table: in the order of the keys each is on another page. What is moved from one part to
         # another meanwhile was just written, and is for the next sweep.

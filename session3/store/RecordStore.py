@@ -37,7 +37,7 @@ class RecordStore(SessionWrites, SessionStore):
         payload = self.codec.dump(session)
         if snapshot is None:
             self._overwrite(session, self._key_to_save(session.id), payload)
-        elif payload != snapshot.payload and not self._is_same(session, payload, snapshot):
+        elif snapshot.is_foreign or (payload != snapshot.payload and not self._is_same(session, payload, snapshot)):
             self._swap(session, snapshot, payload)
         elif session._access_time > snapshot.accessed:
             self._touch_session(session)

@@ -1,7 +1,7 @@
 """What a store of records gives; everything else is shared."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 
 from ..record import Record
 
@@ -48,6 +48,13 @@ class RecordVerbs(ABC):
     @abstractmethod
     def sweep(self, unused_for: float | None) -> tuple[int, int]:
         """Delete the records that are due (Record.is_due); return (deleted, sessions left). Batches; blocks nobody."""
+
+    def place(self) -> Hashable | None:
+        """Return what stores that lead to the same records have in common, and no others; None where nobody knows.
+
+        Asked only where a session comes from one store object and goes to another: the second one then knows it.
+        """
+        return None
 
     @abstractmethod
     def create(self) -> None:

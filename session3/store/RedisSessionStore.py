@@ -19,7 +19,7 @@ maxmemory-policy other than noeviction and volatile-ttl) logs users out to make 
 
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from functools import partial
 from typing import Any, TypeVar
 
@@ -78,6 +78,9 @@ class RedisSessionStore(RecordStore):
 
     def __repr__(self) -> str:
         return f"RedisSessionStore({clients.place(self._given)!r}, prefix={self.prefix!r})"
+
+    def place(self) -> Hashable | None:
+        return self._talk(clients.identity), self._prefix
 
     def close(self) -> None:
         """Let go of the store's own connections; those of the client that it was given are not touched."""

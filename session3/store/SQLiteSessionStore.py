@@ -21,7 +21,7 @@ import os
 import pathlib
 import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from functools import partial
 from itertools import pairwise
 from typing import Any
@@ -32,6 +32,7 @@ from ..errors import ConfigurationError, StoreUnavailable
 from ..LockedFile import LockedFile
 from ..record import Record, record_of
 from .failures import unavailable_on
+from .places import file_place
 from .SQLiteConnections import SQLiteConnections, wait_at_forks
 from .SQLSessionStore import SQLSessionStore
 
@@ -81,6 +82,9 @@ class SQLiteSessionStore(SQLSessionStore):
 
     def __repr__(self) -> str:
         return f"SQLiteSessionStore({self.filename!r})"
+
+    def place(self) -> Hashable | None:
+        return self if self.filename == ":memory:" else file_place("sqlite", self.filename)
 
     def close(self) -> None:
         self._connections.close()

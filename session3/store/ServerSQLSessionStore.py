@@ -3,7 +3,7 @@
 import contextlib
 import re
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any, ClassVar, TypeVar
 
 from ..connections import PerThread, Shared
@@ -51,6 +51,10 @@ class ServerSQLSessionStore(ServerTimes):
         """Return where the server is, for messages: host, port and database, and never the password."""
 
     @abstractmethod
+    def _whereabouts(self) -> tuple[str, Sequence[Any]]:
+        """Return a query, and its parameters, whose one row tells our table from all others, on any server."""
+
+    @abstractmethod
     def _is_lost(self, connection: Any, error: Exception) -> bool:
         """Tell whether an error means that the connection is of no more use, and another one may be."""
 
@@ -87,6 +91,10 @@ class ServerSQLSessionStore(ServerTimes):
     def __repr__(self) -> str:
         where = "not connected yet" if self._where is None else self._where
         return f"<{type(self).__name__} {where}, table {self._name}>"
+
+    def place(self) -> Hashable | None:
+        [row] = self._query(*self._whereabouts())
+        return self.QUOTE, *(part.decode() if isinstance(part, bytes) else str(part) for part in row)
 
     def close(self) -> None:
         self._connections.close()

@@ -16,6 +16,7 @@ from ..serializers import PickleSerializer, Serializer
 from ..Session import Session
 from ..Snapshot import Snapshot
 from ..tuples import maker
+from .places import is_same_place, taken_over
 from .RecordVerbs import RecordVerbs
 
 log = logging.getLogger("session3")
@@ -138,7 +139,14 @@ class SessionRecords(RecordVerbs):
     def _snapshot_of(self, session: Session) -> Snapshot | None:
         """Return what we remember on the session; None if another store, or another id, is meant: then it is new."""
         snapshot = session._snapshot
-        return snapshot if snapshot is not None and snapshot.store is self and snapshot.id == session.id else None
+        if snapshot is None or snapshot.id != session.id:
+            return None
+        if snapshot.store is self:
+            return snapshot
+        if not isinstance(snapshot.store, SessionRecords) or not is_same_place(self, snapshot):
+            return None
+        session._snapshot = taken_over(self, snapshot)
+        return session._snapshot
 
     def revives(self, session_class: type[Session]) -> bool:
         return self.codec.revives(session_class)
@@ -149,7 +157,7 @@ class SessionRecords(RecordVerbs):
         if snapshot is None:
             return True
         payload = self.codec.dump(session)
-        return payload != snapshot.payload and not self._is_same(session, payload, snapshot)
+        return snapshot.is_foreign or (payload != snapshot.payload and not self._is_same(session, payload, snapshot))
 
     def _is_same(self, session: Session, payload: bytes, snapshot: Snapshot) -> bool:
         # Where an item was set, other bytes are a change: to look again at what they mean costs as much as two dumps.

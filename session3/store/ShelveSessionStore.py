@@ -23,13 +23,14 @@ import contextlib
 import io
 import os
 import pickle
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from typing import Any
 
 from ..record import Record
 from ..shelf import open_shelf
 from ..ShelfTransaction import ShelfTransaction
 from .failures import unavailable_on
+from .places import file_place
 from .RecordStore import RecordStore
 
 _TOUCHED = b":touched"  # no id has a colon
@@ -52,6 +53,9 @@ class ShelveSessionStore(RecordStore):
 
     def __repr__(self) -> str:
         return f"ShelveSessionStore({self.filename!r})"
+
+    def place(self) -> Hashable | None:
+        return file_place("shelf", self.filename)
 
     def close(self) -> None:
         self._shelf.close()

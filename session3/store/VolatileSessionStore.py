@@ -13,7 +13,7 @@ Threads: safe. Processes: each has its own sessions; a forked child starts with 
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from typing import Any
 
 from ..record import Record
@@ -41,6 +41,9 @@ class VolatileSessionStore(RecordStore):
 
     def __repr__(self) -> str:
         return "VolatileSessionStore()"
+
+    def place(self) -> Hashable | None:
+        return self
 
     def read(self, key: str) -> Record | None:
         return self._records.get(key)

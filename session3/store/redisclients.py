@@ -109,6 +109,19 @@ def place(client: Any) -> str:
     return f"{scheme}://{at.get('host', 'localhost')}:{at.get('port', 6379)}/{at.get('db') or 0}"
 
 
+def identity(client: Any) -> str:
+    """Ask a server for what tells it from all others, by whatever name it was called; a cluster is known by its own."""
+    if is_cluster(client):
+        return place(client)
+    try:  # in a script, since redis-py makes a dict of the reply to INFO itself
+        told = client.execute_command("EVAL", "return redis.call('INFO', 'server')", 0)
+    except driver().ResponseError:  # it may not ask
+        return place(client)
+    return (
+        f"{told.decode().partition('run_id:')[2].split()[0]} {client.connection_pool.connection_kwargs.get('db') or 0}"
+    )
+
+
 def nodes(client: Any) -> list[redis.Redis]:
     """Return a plain client for each server that keeps a part of the keys."""
     if isinstance(client, RedisConnections) or not is_cluster(client):
