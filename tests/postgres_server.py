@@ -18,6 +18,10 @@ class PostgresServer(PrivateServer):
     stop_signal = signal.SIGINT  # at SIGTERM it waits until its clients are gone
     password = "open sesame"
 
+    def __init__(self, *options: str) -> None:
+        super().__init__()
+        self.options = options
+
     def prepare(self) -> None:
         assert INITDB is not None
         (self.folder / "password").write_text(self.password)
@@ -31,6 +35,7 @@ class PostgresServer(PrivateServer):
         return [
             POSTGRES, "-D", "data", "-p", str(self.port), "-k", str(self.folder), "-c", "listen_addresses=127.0.0.1",
             "-c", "shared_preload_libraries=pg_stat_statements", "-c", "shared_buffers=32MB", "-c", "log_timezone=UTC",
+            *self.options,
         ]  # fmt: skip
 
     @property

@@ -117,21 +117,30 @@ class ServerSQLSessionStore(ServerTable):
         self._pool.close()
 
     def _lend(self) -> Loan:
-        try:
-            loan = self._lender()
-        except SessionError:
-            raise
-        except Exception as error:  # whatever the opener raises, there is no connection
-            raise StoreUnavailable(f"{self!r} can't be reached: {_why(error)}") from error
-        try:
-            return self._made_fit(loan)
-        except BaseException as error:
-            is_as_before = loan.give_back is not None and isinstance(error, SessionError)
-            with contextlib.suppress(Exception):
-                loan.connection.close() if loan.give_back is None else loan.give_back(not is_as_before)
-            if isinstance(error, SessionError) or not isinstance(error, Exception):
+        for _ in range(_MAX_DEAD):
+            try:
+                loan = self._lender()
+            except SessionError:
                 raise
-            raise StoreUnavailable(f"{self!r} can't be reached: {_why(error)}") from error
+            except Exception as error:  # whatever the opener raises, there is no connection
+                raise self._out_of_reach(error) from error
+            try:
+                return self._made_fit(loan)
+            except SessionError:
+                _end(loan, is_broken=False)
+                raise
+            except Exception as error:
+                _end(loan, is_broken=True)
+                if loan.give_back is None:
+                    raise self._out_of_reach(error) from error
+                last = error  # it lay in the application's pool, dead
+            except BaseException:
+                _end(loan, is_broken=True)
+                raise
+        raise self._out_of_reach(last) from last
+
+    def _out_of_reach(self, error: Exception) -> StoreUnavailable:
+        return StoreUnavailable(f"{self!r} can't be reached: {_why(error)}")
 
     def _made_fit(self, loan: Loan) -> Loan:
         connection, give_back = loan
@@ -230,6 +239,11 @@ class ServerSQLSessionStore(ServerTable):
 
 def _is_name(table: object) -> bool:
     return isinstance(table, str) and _NAME(table) is not None
+
+
+def _end(loan: Loan, is_broken: bool) -> None:
+    with contextlib.suppress(Exception):  # one that is broken may fail to close, which is as good
+        loan.connection.close() if loan.give_back is None else loan.give_back(is_broken)
 
 
 def _return(undo: Callable[[], object], give_back: Callable[[bool], None], is_broken: bool) -> None:
