@@ -11,6 +11,7 @@ _FOLDERS = sorted(glob.glob("/usr/lib/postgresql/*/bin"), reverse=True)
 
 INITDB = find_program("initdb", *_FOLDERS)
 POSTGRES = find_program("postgres", *_FOLDERS)
+PG_BASEBACKUP = find_program("pg_basebackup", *_FOLDERS)
 
 
 class PostgresServer(PrivateServer):

@@ -64,8 +64,8 @@ class MySQLSessionStore(ServerSQLSessionStore):
         " modified datetime(6) NOT NULL, accessed datetime(6) NOT NULL, expires datetime(6),"
         " user_key varchar(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin,"
         " forward varchar(512) CHARACTER SET ascii COLLATE ascii_bin,"
-        # So much of it goes into an index of each row format, and with the smallest pages.
-        " INDEX (user_key(191))) ENGINE = InnoDB",
+        # For the smallest pages; a server's own format of rows may keep more in a page than goes in.
+        " INDEX (user_key(191))) ENGINE = InnoDB ROW_FORMAT = DYNAMIC",
     )
     BATCH = 2500
 

@@ -106,11 +106,11 @@ class PostgresSessionStore(ServerSQLSessionStore):
                     connection.prepare_threshold = None
 
     def _check_role(self, connection: Any) -> None:
-        # PostgreSQL 14 and later say it by themselves, also when it changes; a pooler may keep it to itself.
-        status = _parameter_status(connection, "in_hot_standby")
-        if status is None and connection not in self._primary:
-            status = "on" if super()._execute(connection, "SELECT pg_is_in_recovery()", ())[0][0][0] else "off"
-        if status == "on":
+        # PostgreSQL 14 and later say so by themselves, but to who is silent not when it changes; a pooler may keep it
+        # to itself.
+        if _parameter_status(connection, "in_hot_standby") == "off" or connection in self._primary:
+            return
+        if super()._execute(connection, "SELECT pg_is_in_recovery()", ())[0][0][0]:
             raise self._standby()
         self._primary.add(connection)
 
