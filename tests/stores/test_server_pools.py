@@ -1,6 +1,7 @@
 """Connections to real servers that allow few of them: crowds, forks, exits, and pools of the application's."""
 
 import functools
+import http.client
 import json
 import subprocess
 import sys
@@ -8,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,7 +22,9 @@ from .. import crowd
 from ..contract import new_id, run_threads, stored
 from ..mariadb_server import MARIADBD, MariaDBServer
 from ..postgres_server import INITDB, PostgresServer
+from ..private_server import free_port
 from ..processes import ROOT, is_true_in_a_fork, is_true_in_a_fork_of_c
+from ..servers import environment
 
 DRIVERS = ("psycopg2", "psycopg", "pymysql", "MySQLdb")
 
@@ -218,6 +222,57 @@ def test_a_process_ends_beside_daemon_threads_in_a_call(store: Any, driver: str,
             cwd=ROOT, capture_output=True, text=True, timeout=60,
         )  # fmt: skip
         assert (run.returncode, run.stderr) == (0, ""), run.stderr
+
+
+_SITE = """
+import os
+from importlib import import_module
+from session3.store.{store} import {store}
+
+store = {store}(lambda: import_module({driver!r}).connect(**{settings!r}), "crowd", max_connections=8, timeout=60)
+
+def application(environ, start_response):
+    id = environ["PATH_INFO"].strip("/")
+    if id:
+        session = store.load_session(id)
+        session["n"] += 1
+        store.save_session(session)
+    start_response("200 OK", [("Content-Length", "2")])
+    return [b"ok"]
+"""
+
+
+@pytest.mark.parametrize("preload", [[], ["--preload"]], ids=["", "preload"])
+def test_a_site_under_gunicorn_and_gevent(driver: str, server: Any, preload: list[str], tmp_path: Path) -> None:
+    pytest.importorskip("gunicorn", reason="needs gunicorn: pip install gunicorn gevent")
+    store, ids = crowd.made(driver, server.settings)
+    code = _SITE.format(store=type(store).__name__, driver=driver, settings=server.settings)
+    (tmp_path / "site_of_many.py").write_text(code)
+    port, answers = free_port(), []
+    command = [sys.executable, "-m", "gunicorn", "-k", "gevent", "-b", f"127.0.0.1:{port}", "-w", "2", *preload]
+    process = subprocess.Popen(
+        [*command, "--backlog", "512", "site_of_many:application"],
+        cwd=tmp_path, env=environment(), stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        assert process.stderr is not None
+        assert any("Booting worker" in line for line in process.stderr)
+        run_threads(lambda id: [answers.append(answer(port, id)) for _ in range(2)], ids)  # type: ignore[func-returns-value]
+        assert answers == [200] * (2 * crowd.MEMBERS)
+        assert {store.load_session(id)["n"] for id in ids} == {2}
+    finally:
+        process.terminate()
+        process.communicate(timeout=60)
+        store.close()
+
+
+def answer(port: int, id: str) -> int:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    try:
+        connection.request("GET", f"/{id}")
+        return connection.getresponse().status
+    finally:
+        connection.close()
 
 
 # -- pools of the application's --------------------------------------------------------------------------------------
