@@ -107,6 +107,8 @@ class ServerSQLSessionStore(ServerTable):
             max_connections = 1
             self._check_driver(conn)
             self._set_up(conn)
+            with contextlib.suppress(StoreUnavailable):  # a standby may be a primary when it is used
+                self._check_role(conn)
         self._pool = ConnectionPool(repr(self), self._lend, max_connections, timeout)
 
     def __repr__(self) -> str:
@@ -129,14 +131,15 @@ class ServerSQLSessionStore(ServerTable):
             except SessionError:
                 _end(loan, is_broken=False)
                 raise
-            except Exception as error:
+            except BaseException as error:
+                if not isinstance(error, loan.connection.Error):  # in the middle of a reply, perhaps
+                    _close(loan.connection)
                 _end(loan, is_broken=True)
-                if loan.give_back is None:
+                if not isinstance(error, Exception):
+                    raise
+                if loan.give_back is None or self._is_given:
                     raise self._out_of_reach(error) from error
                 last = error  # it lay in the application's pool, dead
-            except BaseException:
-                _end(loan, is_broken=True)
-                raise
         raise self._out_of_reach(last) from last
 
     def _out_of_reach(self, error: Exception) -> StoreUnavailable:
