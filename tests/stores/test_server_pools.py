@@ -215,10 +215,10 @@ for _ in range(3):
 """
 
 
-@pytest.mark.parametrize("end", ["", "sys.exit()", "del store", "store.close()"])
+@pytest.mark.parametrize("end", ["", "store.close()"])
 def test_a_process_ends_beside_daemon_threads_in_a_call(store: Any, driver: str, server: Any, end: str) -> None:
     code = _EXIT.format(store=type(store).__name__, end=end)
-    for _ in range(4):
+    for _ in range(3):
         run = subprocess.run(
             [sys.executable, "-c", code, driver, json.dumps(server.settings)],
             cwd=ROOT, capture_output=True, text=True, timeout=60,
@@ -399,6 +399,25 @@ class TestPoolsOfTheApplication:
             session["n"] = n
             pooled.save_session(session)
         assert pooled.load_session(session.id)["n"] == 2
+        assert at_work(pool) == 0
+
+    def test_one_that_was_cut_off_goes_to_nobody(self, pool: Any, pooled: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        """As the timeout of a request does it, before the reply is read."""
+        session, other, execute = stored(pooled), stored(pooled), pooled._execute
+        cut_off: list[Any] = []
+
+        def cut(connection: Any, sql: str, parameters: Any) -> Any:
+            cut_off.append(connection)
+            execute(connection, sql, parameters)
+            raise TimeoutError
+
+        monkeypatch.setattr(pooled, "_execute", cut)
+        with pytest.raises(TimeoutError):
+            pooled.load_session(session.id)
+        monkeypatch.undo()
+        assert getattr(cut_off[0], "closed", not getattr(cut_off[0], "open", 0))
+        for _ in range(5):
+            assert pooled.load_session(other.id).id == other.id
         assert at_work(pool) == 0
 
     def test_a_user_with_other_letters(self, pooled: Any) -> None:

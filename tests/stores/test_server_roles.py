@@ -16,7 +16,7 @@ from session3.store.PostgresSessionStore import PostgresSessionStore
 
 from ..contract import new_id, run_threads, stored
 from ..mariadb_server import MARIADBD, MariaDBServer
-from ..postgres_server import INITDB, PG_BASEBACKUP, PostgresServer
+from ..postgres_server import INITDB, PG_BASEBACKUP, PostgresServer, Standby
 from ..server_contract import use_all_of
 
 _POSTGRES_DRIVERS = ("psycopg2", "psycopg")
@@ -29,28 +29,6 @@ def connecting(driver: str, server: Any, **others: Any) -> Callable[[], Any]:
 
 
 # -- PostgreSQL ------------------------------------------------------------------------------------------------------
-
-
-class Standby(PostgresServer):
-    """A copy of a primary, which follows it until it is promoted."""
-
-    ready = "database system is ready to accept read-only connections"
-
-    def __init__(self, primary: PostgresServer) -> None:
-        super().__init__("-c", "hot_standby=on", "-c", "max_standby_streaming_delay=100ms")
-        self.primary = primary
-
-    def prepare(self) -> None:
-        assert PG_BASEBACKUP is not None
-        to = self.primary.settings
-        where = f"host={to['host']} port={to['port']} user={to['user']} password='{to['password']}'"
-        self.run(PG_BASEBACKUP, "-d", where, "-D", "data", "-R", "-c", "fast", "--no-sync")
-
-    def promote(self) -> None:
-        with psycopg2.connect(**self.settings) as connection, connection.cursor() as cursor:
-            cursor.execute("SELECT pg_promote(true, 60)")
-            assert cursor.fetchone() == (True,)
-        connection.close()
 
 
 @pytest.fixture(scope="module")
