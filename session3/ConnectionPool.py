@@ -33,17 +33,20 @@ _LOOK_AGAIN = 1.0  # seconds; who waits looks by himself, should an exception ha
 
 
 class ConnectionPool:
-    """`lend` opens a connection, ready for use. `timeout`: seconds to wait for one of `max_connections`."""
+    """`lend` opens a connection, ready for use; `owner` is whom messages name.
+
+    `max_connections`: of each process, at most. `timeout`: seconds to wait until one of them is free.
+    """
 
     def __init__(
         self,
-        name: str,
+        owner: object,
         lend: Callable[[], Loan],
         max_connections: int = 10,
         timeout: float = 10.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._name = name
+        self._owner = owner
         self._lend = lend
         self._size = max_connections
         self._timeout = timeout
@@ -133,8 +136,8 @@ class ConnectionPool:
                 with contextlib.suppress(IndexError):
                     here.put(waiter.places.pop())
         raise StoreUnavailable(
-            f"{self._name}: all {self._size} connections were in use for {self._timeout:g} seconds; a larger"
-            " max_connections lets more requests in at once, a larger timeout lets them wait longer"
+            f"{self._owner}: all {self._size} connections were in use, or being opened, for {self._timeout:g} seconds;"
+            " a larger max_connections lets more requests in at once, a larger timeout lets them wait longer"
         )
 
     def _close_idle(self, now: float) -> None:

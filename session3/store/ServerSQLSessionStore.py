@@ -1,7 +1,6 @@
 """What the stores on database servers share: connections that die, and errors that are ours."""
 
 import contextlib
-import re
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -16,7 +15,6 @@ from .ServerTable import ServerTable
 
 T = TypeVar("T")
 
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}(\.[A-Za-z_][A-Za-z0-9_]{0,62})?").fullmatch
 _MAX_TRIES = 20  # each time a deadlock is broken somebody goes on, so that more in a row mean a broken server
 _MAX_DEAD = 20  # connections of an application's pool that may turn out to be dead in a row
 
@@ -44,8 +42,7 @@ class ServerSQLSessionStore(ServerTable):
 
     # -- the dialect -------------------------------------------------------------------------------------------------
 
-    #: How the dialect quotes a name, and the drivers that it is spoken by, for messages.
-    QUOTE = '"'
+    #: The drivers that the dialect is spoken by, for messages.
     DRIVERS: str
 
     @abstractmethod
@@ -88,18 +85,11 @@ class ServerSQLSessionStore(ServerTable):
     def __init__(
         self, conn: Any, table: str | None = None, *, max_connections: int = 10, timeout: float = 10.0, **options: Any
     ) -> None:
-        name = "session3" if table is None else table
-        if not _is_name(name):  # and not repeated: two arguments that swapped places may have put a password here
-            raise ConfigurationError(
-                "a table's name is letters, digits and '_', 63 at most, with a schema or without; the given one is not"
-            )
         if type(max_connections) is not int or max_connections < 1:
             raise ConfigurationError("max_connections is a whole number, 1 or more")
         if type(timeout) not in (int, float) or not (isfinite(timeout) and timeout >= 0):
             raise ConfigurationError("timeout is a number of seconds, 0 or more")
-        quoted = ".".join(f"{self.QUOTE}{part}{self.QUOTE}" for part in name.split("."))
-        super().__init__(quoted, **options)
-        self._name = name
+        super().__init__(table, **options)
         self._where: str | None = getattr(conn, "location", None)
         self._lender = lender(conn, timeout)
         self._is_given = is_connection(conn)
@@ -109,7 +99,7 @@ class ServerSQLSessionStore(ServerTable):
             self._set_up(conn)
             with contextlib.suppress(StoreUnavailable):  # a standby may be a primary when it is used
                 self._check_role(conn)
-        self._pool = ConnectionPool(repr(self), self._lend, max_connections, timeout)
+        self._pool = ConnectionPool(self, self._lend, max_connections, timeout)
 
     def __repr__(self) -> str:
         where = "not connected yet" if self._where is None else self._where
@@ -238,10 +228,6 @@ class ServerSQLSessionStore(ServerTable):
         return StoreUnavailable(
             f"{self!r} is a standby, or read-only: what it says may be of yesterday; lead the connection to the primary"
         )
-
-
-def _is_name(table: object) -> bool:
-    return isinstance(table, str) and _NAME(table) is not None
 
 
 def _end(loan: Loan, is_broken: bool) -> None:

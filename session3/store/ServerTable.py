@@ -1,14 +1,16 @@
 """The table of a store on a database server: made, emptied and looked over."""
 
+import re
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
-from ..errors import SessionError, StoreExists, StoreNotSetUp, StoreUnavailable
+from ..errors import ConfigurationError, SessionError, StoreExists, StoreNotSetUp, StoreUnavailable
 from ..record import Record
 from .ServerTimes import ServerTimes
 from .SQLSessionStore import COLUMNS
 
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}(\.[A-Za-z_][A-Za-z0-9_]{0,62})?").fullmatch
 _OF_3_4_1 = {"id", "pickle", "modify_time"}  # columns
 _NOBODY = ""  # a key that no record has
 
@@ -16,10 +18,18 @@ _NOBODY = ""  # a key that no record has
 class ServerTable(ServerTimes):
     """What `setup` and `check` are on a database server."""
 
+    #: How the dialect quotes a name.
+    QUOTE = '"'
     #: CREATE TABLE and CREATE INDEX statements, for {table} and for {name}, the table's name without schema or quotes.
     DDL: ClassVar[Sequence[str]]
 
-    _name: str
+    def __init__(self, table: str | None, **options: Any) -> None:
+        self._name = "session3" if table is None else table
+        if not _is_name(self._name):  # nor is it repeated: it may be an argument that swapped places with a password
+            raise ConfigurationError(
+                "a table's name is letters, digits and '_', 63 at most, with a schema or without; the given one is not"
+            )
+        super().__init__(".".join(f"{self.QUOTE}{part}{self.QUOTE}" for part in self._name.split(".")), **options)
 
     @abstractmethod
     def _run(self, execute: Callable[[Any, str, Sequence[Any]], Any], sql: str, parameters: Sequence[Any]) -> Any:
@@ -101,6 +111,10 @@ class ServerTable(ServerTimes):
 
     def _create(self, statement: str) -> None:
         self._change(statement, ())
+
+
+def _is_name(table: object) -> bool:
+    return isinstance(table, str) and _NAME(table) is not None
 
 
 def _column_names(connection: Any, sql: str, parameters: Sequence[Any]) -> set[str]:

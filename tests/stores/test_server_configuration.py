@@ -177,6 +177,17 @@ def test_postgresql_may_be_set_as_it_likes(postgres: Any, driver: str, way: str,
         store._change("DROP SCHEMA elsewhere", ())
 
 
+def test_check_says_that_a_role_may_only_read(postgres: Any, table: str) -> None:
+    with PostgresSessionStore(lambda: psycopg2.connect(**postgres.settings), table) as store:
+        store.setup(overwrite=True)
+        session = stored(store)
+    read_only = {**postgres.settings, "options": "-c default_transaction_read_only=on"}
+    with PostgresSessionStore(lambda: psycopg2.connect(**read_only), table) as store:
+        assert store.has_session(session.id)
+        with pytest.raises(StoreUnavailable, match=r"could not be inserted.*read-only"):
+            store.check()
+
+
 def _given(open: Callable[[], Any], way: str, driver: str, settings: dict[str, Any]) -> tuple[Any, Callable[[], Any]]:
     if way == "opener":
         return open, lambda: None
