@@ -91,6 +91,7 @@ class ServerSQLSessionStore(ServerTable):
             raise ConfigurationError("timeout is a number of seconds, 0 or more")
         super().__init__(table, **options)
         self._where: str | None = getattr(conn, "location", None)
+        self._opener = conn
         self._lender = lender(conn, timeout)
         self._is_given = is_connection(conn)
         if self._is_given:
