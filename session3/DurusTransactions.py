@@ -52,7 +52,8 @@ class DurusTransactions:
         elif callable(source):
             self._opener = source
         else:
-            raise ConfigurationError(f"needs a Connection of Durus, or a callable that opens one, not {source!r}")
+            kind = type(source).__name__  # and no more: it may be a URL
+            raise ConfigurationError(f"needs a Connection of Durus, or a callable that opens one, not a {kind}")
 
     def _adopt(self, connection: Any) -> None:
         if connection.changed:

@@ -1,15 +1,15 @@
-"""Database connections: one for each thread of each process, or one for all under a lock.
+"""One connection for all threads of a process, under a lock.
 
-A connection is asked for with `get`, and used, while its `guard` is held: a lock itself, since no signal's exception
-can come between taking it and the block that frees it. A child of a fork never uses, and never closes, a connection of
-its parent: closing would end the parent's session with the server.
+It is asked for with `get`, and used, while its `guard` is held: a lock itself, since no signal's exception can come
+between taking it and the block that frees it. A child of a fork never uses, and never closes, a connection of its
+parent.
 """
 
 import contextlib
 import itertools
 import os
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from typing import Any, Generic, TypeVar
 
 from .errors import StoreUnavailable
@@ -25,9 +25,8 @@ _numbers = itertools.count()
 class Held(Generic[C]):
     """A connection, with the process that opened it; closed when nobody holds it any more."""
 
-    def __init__(self, connection: C, generation: int = 0) -> None:
+    def __init__(self, connection: C) -> None:
         self.connection = connection
-        self.generation = generation
         self._pid = os.getpid()
         self._number = next(_numbers)
         _open[self._number] = connection
@@ -46,55 +45,8 @@ class Held(Generic[C]):
         self.close()
 
 
-class PerThread(Generic[C]):
-    """Opens a connection for each thread of each process, when it is first asked for one.
-
-    >>> import sqlite3
-    >>> connections = PerThread(lambda: sqlite3.connect(":memory:"))
-    >>> with connections.guard():
-    ...     connections.get().execute("SELECT 1").fetchone()
-    (1,)
-    >>> connections.close()
-    """
-
-    can_reopen = True
-
-    def __init__(self, open: Callable[[], C]) -> None:
-        self._open = open
-        self._local = _Local()
-        self._generation = 0  # of connections; those of an earlier one are closed by the threads that have them
-
-    def guard(self) -> "threading.RLock":
-        return self._local.lock
-
-    def get(self) -> C:
-        local = self._local
-        held: Held[C] | None = local.held
-        if held is None or held.generation != self._generation or held.is_foreign():
-            held = local.held = Held(self._open(), self._generation)
-        return held.connection
-
-    def drop(self) -> None:
-        """Forget this thread's connection, which is broken; the next use opens another."""
-        self._local.held = None
-
-    def close(self) -> None:
-        """Close this thread's connection; those of others may be at work, and are closed by them, or as they end."""
-        self._generation += 1
-        self._local.held = None
-
-
-class _Local(threading.local):
-    held: Any = None
-
-    def __init__(self) -> None:
-        self.lock = threading.RLock()  # nobody else takes it; it costs less than a context that does nothing
-
-
 class Shared(Generic[C]):
     """One connection, under a lock; of no use in a forked child."""
-
-    can_reopen = False
 
     def __init__(self, connection: C, name: str) -> None:
         self._connection = connection
@@ -110,9 +62,6 @@ class Shared(Generic[C]):
 
     def get(self) -> C:
         return self._connection
-
-    def drop(self) -> None:
-        """A connection that was handed in can't be replaced."""
 
     def close(self) -> None:
         """The connection belongs to who handed it in."""

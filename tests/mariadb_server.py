@@ -13,6 +13,10 @@ class MariaDBServer(PrivateServer):
     ready = "ready for connections"
     password = "open sesame"
 
+    def __init__(self, *options: str) -> None:
+        super().__init__()
+        self.options = options
+
     def prepare(self) -> None:
         assert INSTALL_DB is not None
         self.run(
@@ -32,6 +36,7 @@ class MariaDBServer(PrivateServer):
             "--bind-address=127.0.0.1", f"--socket={self.folder}/socket", f"--pid-file={self.folder}/pid",
             f"--tmpdir={self.folder}", f"--init-file={self.folder}/init.sql", "--skip-name-resolve",
             "--innodb-buffer-pool-size=32M", "--max-allowed-packet=16M",
+            *self.options,
         ]  # fmt: skip
 
     @property

@@ -1,7 +1,7 @@
 """The demo on stores that are servers: set up from a shell, restarted, and with the server itself restarted."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ REDIS = find_program("redis-server")
 
 pytest.importorskip("quixote", reason="needs Quixote: pip install 'session3[quixote]'")
 
-SERVERS = {
+SERVERS: dict[str, tuple[Any, Callable[[], Any], str]] = {
     "postgresql": (INITDB, PostgresServer, "apt-get install postgresql"),
     "durus": (sys.executable, DurusServer, "pip install 'session3[durus]'"),
     "mysql": (MARIADBD, MariaDBServer, "apt-get install mariadb-server"),
@@ -38,7 +38,7 @@ def database(request: pytest.FixtureRequest) -> Iterator[Any]:
     program, make, remedy = SERVERS[request.param]
     if program is None:
         pytest.skip(f"needs {request.param}: {remedy}")
-    server: Any = make()
+    server = make()
     with server:
         yield server
 

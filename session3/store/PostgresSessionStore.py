@@ -1,6 +1,6 @@
 """Sessions in a table of PostgreSQL, over psycopg2 or psycopg 3.
 
-    store = PostgresSessionStore(lambda: psycopg2.connect("dbname=shop"))
+    store = PostgresSessionStore(lambda: psycopg2.connect("dbname=shop"))   # or a pool of the application's
     store.setup()  # once, in an install script
 
 Threads: safe. Processes: safe, with a function that opens connections also after a fork. Machines: safe, whatever their
@@ -12,9 +12,9 @@ import contextlib
 import hashlib
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 from ..errors import ConfigurationError, StoreNotSetUp, StoreUnavailable
 from ..record import Record
@@ -33,7 +33,9 @@ _IDLE = 0  # psycopg2.extensions.TRANSACTION_STATUS_IDLE, and libpq's
 
 
 class PostgresSessionStore(ServerSQLSessionStore):
-    """`conn`: a psycopg2 or psycopg connection, or a function that opens one. `table`: session3 by default."""
+    """`conn`: psycopg2's or psycopg's, as ServerSQLSessionStore says. `table`: session3 by default."""
+
+    DRIVERS = "psycopg2 or psycopg"
 
     TIME_PARAMETER = "now() + %s * interval '1 second'"
     ROW = "payload, concat_ws('|', {head})"
@@ -50,7 +52,9 @@ class PostgresSessionStore(ServerSQLSessionStore):
     )
 
     def __init__(self, conn: Any, table: str | None = None, **options: Any) -> None:
-        self._prepared: WeakKeyDictionary[Any, set[str]] = WeakKeyDictionary()
+        self._prepared: WeakKeyDictionary[Any, set[str]] = WeakKeyDictionary()  # of psycopg2's connections
+        self._met: WeakSet[Any] = WeakSet()  # connections of psycopg 3 that were looked at once
+        self._primary: WeakSet[Any] = WeakSet()  # those whose server had to be asked for its role
         super().__init__(conn, table, **options)
         statements = (self._select, self._insert, self._update, self._delete, self._delete_revision, self._touch)
         self._names = {sql: "session3_" + hashlib.sha256(sql.encode()).hexdigest()[:16] for sql in statements}
@@ -59,24 +63,56 @@ class PostgresSessionStore(ServerSQLSessionStore):
             for sql, name in self._names.items()
         }
 
+    def _is_drivers(self, connection: Any) -> bool:
+        return _is_psycopg2(connection) or (
+            hasattr(getattr(connection, "info", None), "backend_pid") and not hasattr(connection, "__aenter__")
+        )
+
     def _set_up_connection(self, connection: Any) -> None:
+        self._adapt(connection)
+        if _is_psycopg2(connection):
+            connection.set_client_encoding("UTF8")
+        else:
+            connection.execute("SELECT set_config('client_encoding', 'UTF8', false)")
+
+    def _borrow(self, connection: Any) -> Callable[[], object]:
+        # The encoding stays as it is: all texts of ours are ASCII, and the others are bytes.
+        maker = "cursor_factory" if _is_psycopg2(connection) else "row_factory"
+        before = {name: getattr(connection, name) for name in (maker, "autocommit")}
+
+        def undo() -> None:
+            for name, value in before.items():
+                setattr(connection, name, value)
+
+        self._adapt(connection)
+        return undo
+
+    def _adapt(self, connection: Any) -> None:
+        """Without a word to the server, but once with psycopg 3."""
         if connection.info.transaction_status != _IDLE:
             raise ConfigurationError("a transaction is open on the connection; give sessions a connection of their own")
-        connection.autocommit = True
+        if not connection.autocommit:
+            connection.autocommit = True
         if _is_psycopg2(connection):
             connection.cursor_factory = sys.modules["psycopg2.extensions"].cursor  # it fetches tuples
-            connection.set_client_encoding("UTF8")
-            self._prepared[connection] = set()
+            self._prepared.setdefault(connection, set())
         else:
-            self._set_up_psycopg3(connection)
+            connection.row_factory = sys.modules["psycopg.rows"].tuple_row
+            if connection not in self._met:
+                self._met.add(connection)
+                if connection.execute("SELECT pg_backend_pid()").fetchone()[0] != connection.info.backend_pid:
+                    # A pooler is between: what was prepared on one server process would be asked of another, where the
+                    # name is that of another statement.
+                    connection.prepare_threshold = None
 
-    def _set_up_psycopg3(self, connection: Any) -> None:
-        connection.row_factory = sys.modules["psycopg.rows"].tuple_row
-        cursor = connection.execute("SELECT set_config('client_encoding', 'UTF8', false), pg_backend_pid()")
-        if cursor.fetchone()[1] != connection.info.backend_pid:
-            # A pooler is between: what was prepared on one server process would be asked of another, where the name is
-            # that of another statement.
-            connection.prepare_threshold = None
+    def _check_role(self, connection: Any) -> None:
+        # PostgreSQL 14 and later say so by themselves, but to who is silent not when it changes; a pooler may keep it
+        # to itself.
+        if _parameter_status(connection, "in_hot_standby") == "off" or connection in self._primary:
+            return
+        if super()._execute(connection, "SELECT pg_is_in_recovery()", ())[0][0][0]:
+            raise self._standby()
+        self._primary.add(connection)
 
     def _record_of(self, row: Sequence[Any], key: str) -> Record:
         return self._record_from(bytes(row[0]), row[1])
@@ -175,6 +211,12 @@ def _is_psycopg2(connection: Any) -> bool:
     # Subclasses of its connection too; whoever hands one in has imported the driver.
     extensions = sys.modules.get("psycopg2.extensions")
     return extensions is not None and isinstance(connection, extensions.connection)
+
+
+def _parameter_status(connection: Any, name: str) -> str | None:
+    """Return a setting that the server reports by itself; None if it does not."""
+    answer: str | None = connection.info.parameter_status(name)
+    return answer
 
 
 def _sqlstate(error: BaseException) -> str | None:

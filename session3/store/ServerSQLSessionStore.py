@@ -1,29 +1,37 @@
-"""What the stores on database servers share: connections that die, the table of `setup`, and the server's clock."""
+"""What the stores on database servers share: connections that die, and errors that are ours."""
 
 import contextlib
-import re
 from abc import abstractmethod
 from collections.abc import Callable, Hashable, Sequence
-from typing import Any, ClassVar, TypeVar
+from functools import partial
+from math import isfinite
+from typing import Any, TypeVar
 
-from ..connections import PerThread, Shared
-from ..errors import ConfigurationError, PayloadTooLarge, StoreExists, StoreNotSetUp, StoreUnavailable
-from .ServerTimes import ServerTimes
-from .SQLSessionStore import COLUMNS
+from ..ConnectionPool import ConnectionPool
+from ..errors import ConfigurationError, PayloadTooLarge, SessionError, StoreUnavailable
+from ..lenders import is_connection, lender, named
+from ..places import Loan
+from .ServerTable import ServerTable
 
 T = TypeVar("T")
 
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}(\.[A-Za-z_][A-Za-z0-9_]{0,62})?").fullmatch
 _MAX_TRIES = 20  # each time a deadlock is broken somebody goes on, so that more in a row mean a broken server
+_MAX_DEAD = 20  # connections of an application's pool that may turn out to be dead in a row
 
 
-class ServerSQLSessionStore(ServerTimes):
+class ServerSQLSessionStore(ServerTable):
     """Base of the SQL stores on a server.
 
-    `conn` is a DB-API connection of its own, with no transaction open on it; it is put in autocommit and UTF-8, with
-    plain cursors, and serves one request at a time. One that is cut off in the middle of a statement is closed, since
-    the rest of a reply is on its way. Or a function without arguments that opens one: then each thread and each process
-    has its own, one that died is replaced, and the call tried once more.
+    `conn` is one of:
+
+    - a function without arguments that opens a DB-API connection. The store keeps up to `max_connections` of them in
+      each process, and lends each for one statement; a request that finds none free waits for up to `timeout` seconds.
+      One that died is replaced, and the call tried once more; what is idle for minutes is closed.
+    - a pool of the application's: psycopg2's ThreadedConnectionPool, psycopg_pool's ConnectionPool, SQLAlchemy's
+      Engine. Each connection goes back after each statement as it was, with nothing open on it.
+    - a DB-API connection of its own, with no transaction open on it; it is put in autocommit and UTF-8, with plain
+      cursors, and serves one request at a time. One that is cut off in the middle of a statement is closed, since the
+      rest of a reply is on its way.
     """
 
     is_multiprocess_safe = True
@@ -34,10 +42,12 @@ class ServerSQLSessionStore(ServerTimes):
 
     # -- the dialect -------------------------------------------------------------------------------------------------
 
-    #: How the dialect quotes a name.
-    QUOTE = '"'
-    #: CREATE TABLE and CREATE INDEX statements, for {table} and for {name}, the table's name without schema or quotes.
-    DDL: ClassVar[Sequence[str]]
+    #: The drivers that the dialect is spoken by, for messages.
+    DRIVERS: str
+
+    @abstractmethod
+    def _is_drivers(self, connection: Any) -> bool:
+        """Tell whether a connection is one of the DRIVERS'."""
 
     @abstractmethod
     def _set_up_connection(self, connection: Any) -> None:
@@ -45,6 +55,14 @@ class ServerSQLSessionStore(ServerTimes):
 
         Raises ConfigurationError, before anything was changed, if a transaction is open on it.
         """
+
+    @abstractmethod
+    def _borrow(self, connection: Any) -> Callable[[], object]:
+        """Make a connection of somebody else's fit for one statement; return what makes it as it was."""
+
+    @abstractmethod
+    def _check_role(self, connection: Any) -> None:
+        """Raise StoreUnavailable where the server is a standby: what it says may be of yesterday."""
 
     @abstractmethod
     def _location(self, connection: Any) -> str:
@@ -68,25 +86,25 @@ class ServerSQLSessionStore(ServerTimes):
 
     # -- connections -------------------------------------------------------------------------------------------------
 
-    def __init__(self, conn: Any, table: str | None = None, **options: Any) -> None:
-        name = "session3" if table is None else table
-        if not _NAME(name):
-            raise ConfigurationError(
-                f"a table's name is letters, digits and '_', with a schema or without; not {name!r}"
-            )
-        quoted = ".".join(f"{self.QUOTE}{part}{self.QUOTE}" for part in name.split("."))
-        super().__init__(quoted, **options)
-        self._name = name
+    def __init__(
+        self, conn: Any, table: str | None = None, *, max_connections: int = 10, timeout: float = 10.0, **options: Any
+    ) -> None:
+        if type(max_connections) is not int or max_connections < 1:
+            raise ConfigurationError("max_connections is a whole number, 1 or more")
+        if type(timeout) not in (int, float) or not (isfinite(timeout) and timeout >= 0):
+            raise ConfigurationError("timeout is a number of seconds, 0 or more")
+        super().__init__(table, **options)
         self._where: str | None = getattr(conn, "location", None)
-        self._connections: PerThread[Any] | Shared[Any]
-        if hasattr(conn, "cursor"):
+        self._opener = conn
+        self._lender = lender(conn, timeout)
+        self._is_given = is_connection(conn)
+        if self._is_given:
+            max_connections = 1
+            self._check_driver(conn)
             self._set_up(conn)
-            self._connections = Shared(conn, repr(self))
-        elif callable(conn):
-            self._opener: Callable[[], Any] = conn
-            self._connections = PerThread(self._open)
-        else:
-            raise ConfigurationError(f"a DB-API connection is needed, or a function that opens one; not {conn!r}")
+            with contextlib.suppress(StoreUnavailable):  # a standby may be a primary when it is used
+                self._check_role(conn)
+        self._pool = ConnectionPool(self, self._lend, max_connections, timeout)
 
     def __repr__(self) -> str:
         where = "not connected yet" if self._where is None else self._where
@@ -97,17 +115,57 @@ class ServerSQLSessionStore(ServerTimes):
         return self.QUOTE, *(part.decode() if isinstance(part, bytes) else str(part) for part in row)
 
     def close(self) -> None:
-        self._connections.close()
+        self._pool.close()
 
-    def _open(self) -> Any:
-        try:
-            connection = self._opener()
+    def _lend(self) -> Loan:
+        for _ in range(_MAX_DEAD):
+            try:
+                loan = self._lender()
+            except SessionError:
+                raise
+            except Exception as error:  # whatever the opener raises, there is no connection
+                raise self._out_of_reach(error) from error
+            try:
+                return self._made_fit(loan)
+            except SessionError:
+                _end(loan, is_broken=False)
+                raise
+            except BaseException as error:
+                if not isinstance(error, loan.connection.Error):  # in the middle of a reply, perhaps
+                    _close(loan.connection)
+                _end(loan, is_broken=True)
+                if not isinstance(error, Exception):
+                    raise
+                if loan.give_back is None or self._is_given:
+                    raise self._out_of_reach(error) from error
+                last = error  # it lay in the application's pool, dead
+        raise self._out_of_reach(last) from last
+
+    def _out_of_reach(self, error: Exception) -> StoreUnavailable:
+        return StoreUnavailable(f"{self!r} can't be reached: {_why(error)}")
+
+    def _made_fit(self, loan: Loan) -> Loan:
+        connection, give_back = loan
+        if self._is_given:
+            self._check_role(connection)
+            return loan
+        self._check_driver(connection)
+        if give_back is None:
             self._set_up(connection)
-        except ConfigurationError:
+            self._check_role(connection)
+            return loan
+        undo = self._borrow(connection)
+        try:
+            self._where = self._location(connection)
+            self._check_role(connection)
+        except SessionError:
+            undo()
             raise
-        except Exception as error:  # whatever the opener raises, there is no connection
-            raise StoreUnavailable(f"{self!r} can't be reached: {_one_line(error)}") from error
-        return connection
+        return Loan(connection, partial(_return, undo, give_back))
+
+    def _check_driver(self, connection: Any) -> None:
+        if not self._is_drivers(connection):
+            raise ConfigurationError(f"{self!r} needs a connection of {self.DRIVERS}; it was given {named(connection)}")
 
     def _set_up(self, connection: Any) -> None:
         try:
@@ -118,11 +176,6 @@ class ServerSQLSessionStore(ServerTimes):
         except BaseException:
             _close(connection)
             raise
-
-    def _give_up(self, connection: Any) -> None:
-        """Let nobody use a connection again that may be in the middle of a reply: it would be taken for the next."""
-        _close(connection)  # of one that was handed in, too: from now on each statement fails on it
-        self._connections.drop()
 
     # -- statements --------------------------------------------------------------------------------------------------
 
@@ -136,26 +189,39 @@ class ServerSQLSessionStore(ServerTimes):
         """Run a statement: once more on another connection if this one died, and again where it was the victim of a
         deadlock. All our statements can be repeated.
         """
-        may_reopen, tries = self._connections.can_reopen, _MAX_TRIES
+        pool, tries, dead = self._pool, 0, 0
+        place = pool.take()
         while True:
-            tries -= 1
-            with self._connections.guard():
-                connection = self._connections.get()
-                try:
-                    return execute(connection, sql, parameters)
-                except connection.Error as error:
-                    if self._is_lost(connection, error):
-                        self._connections.drop()
-                        is_to_repeat, may_reopen = may_reopen, False
-                    else:
-                        is_to_repeat = tries > 0 and self._is_deadlock(error)
-                    if not is_to_repeat:
-                        raise self._translate(error, parameters) from error
-                except (PayloadTooLarge, UnicodeEncodeError):  # before anything was sent
-                    raise
-                except BaseException:  # such as the timeout of a request, or Ctrl-C
-                    self._give_up(connection)
-                    raise
+            connection = place.connection
+            try:
+                result = execute(connection, sql, parameters)
+            except connection.Error as error:
+                tries += 1
+                if self._is_lost(connection, error):
+                    dead += 1
+                    if dead <= self._others(place):
+                        pool.replace(place)
+                        continue
+                    pool.discard(place)
+                elif tries < _MAX_TRIES and self._is_deadlock(error):
+                    continue
+                else:
+                    pool.give_back(place)
+                raise self._translate(error, parameters) from error
+            except (PayloadTooLarge, UnicodeEncodeError):  # before anything was sent
+                pool.give_back(place)
+                raise
+            except BaseException:  # such as the timeout of a request, or Ctrl-C
+                # Nobody may use it again, whoever it belongs to: the rest of a reply would be taken for the next.
+                _close(connection)
+                pool.discard(place)
+                raise
+            pool.give_back(place)
+            return result
+
+    def _others(self, place: Any) -> int:
+        """Return how many other connections may be tried where one died: a pool of somebody's may hold many such."""
+        return 0 if self._is_given else 1 if place.give_back is None else _MAX_DEAD
 
     def _execute(self, connection: Any, sql: str, parameters: Sequence[Any]) -> tuple[list[tuple[Any, ...]], int]:
         cursor = connection.cursor()
@@ -165,59 +231,26 @@ class ServerSQLSessionStore(ServerTimes):
         return result
 
     def _unavailable(self, error: Exception) -> StoreUnavailable:
-        return StoreUnavailable(f"{self!r} can't be used: {_one_line(error)}")
+        return StoreUnavailable(f"{self!r} can't be used: {_why(error)}")
 
-    def _not_set_up(self) -> StoreNotSetUp:
-        return StoreNotSetUp(f"{self!r} was never set up; run `session3 setup URL`, or call store.setup()")
+    def _standby(self) -> StoreUnavailable:
+        return StoreUnavailable(
+            f"{self!r} is a standby, or read-only: what it says may be of yesterday; lead the connection to the primary"
+        )
 
-    # -- setup and sweep ---------------------------------------------------------------------------------------------
 
-    def setup(self, *, overwrite: bool = False) -> None:
-        if not overwrite and self._has_table():
-            live, parameters = self._live()
-            if self._query(f"SELECT 1 FROM {self._table} WHERE {live} LIMIT 1", parameters):
-                raise StoreExists(f"{self!r} holds sessions; setup(overwrite=True) deletes them")
-            return
-        if overwrite:
-            self._change(f"DROP TABLE IF EXISTS {self._table}", ())
-        self.create()
+def _end(loan: Loan, is_broken: bool) -> None:
+    with contextlib.suppress(Exception):  # one that is broken may fail to close, which is as good
+        loan.connection.close() if loan.give_back is None else loan.give_back(is_broken)
 
-    def create(self) -> None:
-        for statement in self.DDL:
-            self._create(statement.format(table=self._table, name=self._name.split(".")[-1]))
 
-    def clear(self) -> None:
-        self._change(f"DELETE FROM {self._table}", ())
-
-    def _due(self, unused_for: float | None) -> tuple[str, Sequence[Any]]:
-        if unused_for is None:
-            return f"expires <= {self.NOW}", ()
-        past = self.TIME_PARAMETER
-        return f"accessed < {past} AND modified < {past}", (self._age(-unused_for),) * 2
-
-    def _live(self) -> tuple[str, Sequence[Any]]:
-        return f"forward IS NULL AND (expires IS NULL OR expires > {self.NOW})", ()
-
-    def _has_table(self) -> bool:
-        """Tell whether our table is there. Raises StoreNotSetUp, naming the columns, if it is of another shape."""
+def _return(undo: Callable[[], object], give_back: Callable[[bool], None], is_broken: bool) -> None:
+    if not is_broken:
         try:
-            found = self._run(_column_names, f"SELECT * FROM {self._table} WHERE 1 = 0", ())
-        except StoreNotSetUp:
-            return False
-        differing = found.symmetric_difference({"id", *COLUMNS})
-        if differing:
-            names = ", ".join(sorted(differing))
-            raise StoreNotSetUp(f"{self!r} is a table of another shape, it differs in: {names}; choose another table")
-        return True
-
-    def _create(self, statement: str) -> None:
-        self._change(statement, ())
-
-
-def _column_names(connection: Any, sql: str, parameters: Sequence[Any]) -> set[str]:
-    cursor = connection.cursor()
-    cursor.execute(sql, parameters)
-    return {column[0] for column in cursor.description}
+            undo()
+        except Exception:  # it died meanwhile
+            is_broken = True
+    give_back(is_broken)
 
 
 def _close(connection: Any) -> None:
@@ -225,5 +258,6 @@ def _close(connection: Any) -> None:
         connection.close()
 
 
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
+def _why(error: Exception) -> str:
+    """Return an error's text in one line; some drivers' have none."""
+    return " ".join(str(error).split()) or type(error).__name__

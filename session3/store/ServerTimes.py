@@ -6,6 +6,7 @@ from typing import Any
 
 from ..record import Record
 from .SQLSessionStore import TIMES, SQLSessionStore
+from .userkeys import from_ascii, to_ascii
 
 _YEAR = 365 * 86400.0
 #: Seconds from now, beyond which a server's calendar may end; MySQL's does with the year 9999.
@@ -41,7 +42,7 @@ class ServerTimes(SQLSessionStore):
             age(record.modified - now),
             age(record.accessed - now),
             None if record.expires is None else age(record.expires - now),
-            record.user_key,
+            to_ascii(record.user_key),
             record.forward,
         )
 
@@ -71,7 +72,7 @@ class ServerTimes(SQLSessionStore):
             lead + seconds(modified),
             lead + seconds(accessed),
             lead + seconds(there["e"]) if "e" in there else None,
-            bytes.fromhex(there["u"]).decode() if "u" in there else None,
+            from_ascii(bytes.fromhex(there["u"]).decode()) if "u" in there else None,
             there.get("f"),
         )
 

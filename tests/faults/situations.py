@@ -4,10 +4,13 @@ from . import (
     altered,
     bad_disks,
     cookies,
+    exits,
     kills,
     late_saves,
     lost_updates,
     planted_ids,
+    pools,
+    replicas,
     restarts,
     sweeps,
     threads,
@@ -15,4 +18,5 @@ from . import (
 
 SITUATIONS = [
     lost_updates, late_saves, kills, restarts, sweeps, bad_disks, altered, threads, planted_ids, cookies,
+    pools, exits, replicas,
 ]  # fmt: skip
