@@ -161,7 +161,7 @@ def test_many_threads_share_few_connections_and_none_starves(make: Any, admins: 
     session = stored(store)
     before = opened(admins)
 
-    def work(_: str) -> None:
+    def work(name: str) -> None:
         for _ in range(20):
             assert store.load_session(session.id).user == "alice"
             assert store.load_session(new_id()) is None
