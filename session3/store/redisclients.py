@@ -6,7 +6,8 @@ import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .. import ids
-from ..errors import ConfigurationError, MissingDriver, StoreUnavailable
+from ..drivers import import_driver
+from ..errors import ConfigurationError
 from .RedisConnections import RedisConnections
 from .Turns import Exhausted
 
@@ -16,26 +17,9 @@ if TYPE_CHECKING:
 
 def driver() -> Any:
     """Return the module redis. Raises MissingDriver."""
-    try:
-        import redis
-        import redis.sentinel
-    except ImportError as error:
-        raise MissingDriver("redis", "redis") from error
+    redis = import_driver({"redis": "redis"}, "redis")
+    import_driver({"redis.sentinel": "redis"}, "redis")
     return redis
-
-
-def open_client(host: str, port: int, db: int, user: str | None, password: str | None, ssl: bool) -> Any:
-    """Return a client; nothing is connected yet."""
-    return driver().Redis(host=host, port=port, db=db, username=user, password=password, ssl=ssl)
-
-
-def open_cluster(host: str, port: int, user: str | None, password: str | None, ssl: bool) -> Any:
-    """Return a client of a cluster, told its layout by one of its nodes. Raises StoreUnavailable if that is gone."""
-    redis = driver()
-    try:
-        return redis.RedisCluster(host=host, port=port, username=user, password=password, ssl=ssl)
-    except (redis.RedisError, redis.exceptions.RedisClusterException, OSError) as error:
-        raise StoreUnavailable(f"the Redis cluster of {host}:{port} can't be reached: {error}") from error
 
 
 def check(client: Any) -> None:
