@@ -10,7 +10,6 @@ session3.errors.MissingDriver: No Such Driver is not installed; run: pip install
 
 from collections.abc import Mapping
 from importlib import import_module
-from importlib.util import find_spec
 from typing import Any
 
 from .errors import MissingDriver
@@ -46,6 +45,8 @@ def is_absent(module: str, error: ImportError) -> bool:
     top = module.partition(".")[0]
     if not isinstance(error, ModuleNotFoundError) or (error.name or "").partition(".")[0] != top:
         return False
+    from importlib.util import find_spec
+
     try:
         return find_spec(top) is None
     except ValueError:  # somebody put None in its place

@@ -8,6 +8,7 @@
 """
 
 import json
+import os
 import ssl
 from typing import Any, NamedTuple
 
@@ -19,11 +20,6 @@ _MODES = {
     "REQUIRED": "REQUIRED", "REQUIRE": "REQUIRED", "VERIFY_CA": "VERIFY_CA", "VERIFY_IDENTITY": "VERIFY_IDENTITY",
     "VERIFY_FULL": "VERIFY_IDENTITY",
 }  # fmt: skip
-#: The options of a URL, for messages.
-OPTIONS = (
-    "ssl_mode", "ssl", "ssl_ca", "ssl_capath", "ssl_cert", "ssl_key", "ssl_cipher", "ssl_verify_cert",
-    "ssl_verify_identity", "ssl_check_hostname", "sslaccept",
-)  # fmt: skip
 _STRENGTH = ("DISABLED", "PREFERRED", "REQUIRED", "VERIFY_CA", "VERIFY_IDENTITY")
 
 
@@ -47,6 +43,10 @@ class TLS(NamedTuple):
         return {"ssl_disabled": True} if self.mode == "DISABLED" else {"ssl": self._context()}
 
     def _context(self) -> ssl.SSLContext:
+        for name in ("ca", "cert", "key"):
+            file = getattr(self, name)
+            if file is not None and not os.access(file, os.R_OK):
+                raise ConfigurationError(f"the file that ssl_{name} of a mysql URL names can't be read")
         try:
             context = ssl.create_default_context(cafile=self.ca, capath=self.capath)
             if self.cert is not None:

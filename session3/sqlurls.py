@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from .drivers import import_driver
-from .mysqltls import OPTIONS, take_tls
+from .mysqltls import take_tls
 from .urlparts import Address, flag, one_of, positive, text
 
 #: How long a server is waited for, by the drivers' names; the URL may say otherwise. libpq has no limit for a reply: it
@@ -89,8 +89,6 @@ def postgres(address: Address) -> Opener:
         settings |= {"host": hosts[0] or None, "port": address.hosts[0][1]}
     elif hosts:
         settings |= {"host": ",".join(hosts), "port": ",".join(str(port or "") for _, port in address.hosts)}
-        # One that is a standby is no server for sessions; libpq goes on to the next one.
-        settings["target_session_attrs"] = "read-write"
     for name in POSTGRES_LIMITS:
         settings[name] = address.take(name, positive) or settings[name]
     if address.take("ssl", flag):
@@ -98,8 +96,11 @@ def postgres(address: Address) -> Opener:
     for name in _LIBPQ:
         given = address.take(name, _LIBPQ_VALUES.get(name, text))
         settings[name] = settings.get(name) if given is None else given
-    address.refuse_options("table", *POSTGRES_LIMITS, *_LIBPQ)
-    if not settings["dbname"]:
+    address.refuse_options()
+    if "," in str(settings["host"]) and settings["target_session_attrs"] is None:
+        # One that is a standby is no server for sessions: libpq goes on to the next one.
+        settings["target_session_attrs"] = "read-write"
+    if not settings["dbname"] and not settings["service"]:
         raise address.error(f"a database is needed: {address.scheme}://host/database")
     address.refuse_leftovers()
     settings = {name: value for name, value in settings.items() if value is not None}
@@ -133,7 +134,7 @@ def mysql(address: Address) -> Opener:
     for name in _IGNORED:
         address.take(name, text)
     tls = take_tls(address)
-    address.refuse_options("table", *MYSQL_LIMITS, "unix_socket", *OPTIONS, *_IGNORED)
+    address.refuse_options()
     if not database:
         raise address.error(f"a database is needed: {address.scheme}://host/database")
     address.refuse_leftovers()
@@ -156,4 +157,4 @@ def _location(settings: dict[str, Any], database: str) -> str:
     ports = str(settings.get("port", "")).split(",")
     ports += ports[:1] * (len(hosts) - len(ports))
     at = (f"{host}:{port}" if port else host for host, port in zip(hosts, ports, strict=False))
-    return f"{','.join(at)}/{settings[database]}"
+    return f"{','.join(at)}/{settings.get(database, '')}"

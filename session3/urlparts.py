@@ -35,6 +35,8 @@ class Address(NamedTuple):
     hosts: list[Host]
     path: str
     options: dict[str, str]
+    #: Options that were taken, for messages.
+    known: list[str]
     is_doubtful: bool
 
     def error(self, problem: str) -> ConfigurationError:
@@ -56,18 +58,19 @@ class Address(NamedTuple):
 
     def take(self, name: str, read: Callable[["Address", str, str], T], *others: str) -> T | None:
         """Take an option that may have other names, too; None if it is not there."""
+        self.known.append(name)
         found = [(known, self.options.pop(known)) for known in (name, *others) if known in self.options]
         if len(found) > 1:
             raise self.error(f"the option {name!r} is there twice")
         return read(self, *found[0]) if found else None
 
-    def refuse_options(self, *known: str, where: str = "") -> None:
+    def refuse_options(self, where: str = "") -> None:
         """Refuse the options that nobody took."""
         for name in self.options:
             # A name may be a piece of a password.
             is_clear = not self.is_doubtful and re.fullmatch("[A-Za-z][A-Za-z0-9_-]{0,40}", name)
             shown = repr(name) if is_clear else "after '?'"
-            raise self.error(f"{where}the option {shown} is unknown; known are: {', '.join(known) or 'none'}")
+            raise self.error(f"{where}the option {shown} is unknown; known are: {', '.join(self.known) or 'none'}")
 
 
 def split(url: object) -> Address:
@@ -85,12 +88,13 @@ def split(url: object) -> Address:
     except ValueError:
         # The error's own words can hold the password.
         raise ConfigurationError(f"this is no URL: its host, or a character in it, is malformed; {HINT}") from None
-    behind = parts.path + parts.query + parts.fragment
-    # Without a ':' no password has begun.
-    is_doubtful = "@" in behind and ":" in parts.netloc
+    # In a query it may mean something, if no password has begun before.
+    is_doubtful = "@" in parts.path + parts.fragment or ("@" in parts.query and ":" in parts.netloc)
     login, _, rest = parts.netloc.rpartition("@")
     user, _, password = (unquote(part) for part in login.partition(":"))
-    address = Address(parts.scheme, user or None, password or None, [], parts.path, {}, is_doubtful)
+    address = Address(
+        parts.scheme, user or None, password or None, [], parts.path, {}, [], is_doubtful and parts.netloc != ""
+    )
     address.hosts.extend(_host(address, host) for host in rest.split(",") if rest)
     if parts.fragment:
         raise address.error("what follows the path, after '#', means nothing here; is it part of a password?")

@@ -75,8 +75,7 @@ def _store_options(store: type[SessionStore], address: Address) -> dict[str, Any
         return {}
     makers = [vars(base)["__init__"].__code__ for base in store.__mro__[:-1] if "__init__" in vars(base)]
     keywords = {name for code in makers for name in code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]}
-    known = {name: read for name, read in _STORE_OPTIONS.items() if name in keywords}
-    found = {name: address.take(name, read) for name, read in known.items()}
+    found = {name: address.take(name, read) for name, read in _STORE_OPTIONS.items() if name in keywords}
     return {name: value for name, value in found.items() if value is not None}
 
 
@@ -99,8 +98,7 @@ def _path_or_memory(address: Address) -> tuple[str]:
 
 
 def _refuse_options(address: Address) -> None:
-    # Which of them a store takes, its own page says.
-    address.refuse_options(*_STORE_OPTIONS, where="what follows the path means nothing here: ")
+    address.refuse_options("what follows the path means nothing here: ")
 
 
 def _postgres(address: Address) -> tuple[Any]:

@@ -72,7 +72,7 @@ def _settings(address: Address, is_secure: bool, kind: str) -> dict[str, Any]:
             settings[name] = given
     for name in _TLS_OPTIONS.keys() & address.options:
         raise address.error(f"the option {name} is for connections with TLS: rediss, not {address.scheme}")
-    address.refuse_options("prefix", "default_ttl", "timeout", "hash_ids", *known)
+    address.refuse_options()
     if is_secure:
         settings["ssl"] = True
         if settings.get("ssl_cert_reqs") == "none":
