@@ -49,5 +49,5 @@ def is_absent(module: str, error: ImportError) -> bool:
 
     try:
         return find_spec(top) is None
-    except ValueError:  # somebody put None in its place
+    except (ImportError, ValueError):  # somebody keeps it from being imported, or put None in its place
         return True

@@ -73,8 +73,10 @@ def _store_options(store: type[SessionStore], address: Address) -> dict[str, Any
     """Take the options of a URL that are the store's."""
     if not address.options:
         return {}
-    makers = [vars(base)["__init__"].__code__ for base in store.__mro__[:-1] if "__init__" in vars(base)]
-    keywords = {name for code in makers for name in code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]}
+    first, *others = [vars(base)["__init__"].__code__ for base in store.__mro__[:-1] if "__init__" in vars(base)]
+    keywords = set(first.co_varnames[: first.co_argcount + first.co_kwonlyargcount])
+    for code in others:  # what a base takes by its place, the store itself gives
+        keywords.update(code.co_varnames[code.co_argcount : code.co_argcount + code.co_kwonlyargcount])
     found = {name: address.take(name, read) for name, read in _STORE_OPTIONS.items() if name in keywords}
     return {name: value for name, value in found.items() if value is not None}
 
