@@ -910,9 +910,9 @@ def test_setup_from_a_shell(server: RedisServer, prefix: str) -> None:
     assert f"127.0.0.1:{server.port}/0" in done.output
     with open_store(url) as store:
         session = stored(store)
-        assert CliRunner().invoke(main, ["setup", url]).exit_code == 1
+        assert CliRunner().invoke(main, ["setup", url]).exit_code == 0
         assert store.has_session(session.id)
-        assert CliRunner().invoke(main, ["setup", url, "--overwrite"]).exit_code == 0
+        assert CliRunner().invoke(main, ["setup", url, "--overwrite", "--yes"]).exit_code == 0
         assert not store.has_session(session.id)
 
 
