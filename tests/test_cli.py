@@ -123,7 +123,7 @@ def test_overwriting_wants_a_person_or_a_yes(url: str) -> None:
     ],
 )
 def test_what_goes_wrong_is_one_line_without_a_password(url: str, said: str) -> None:
-    commands = [("setup", url)]
+    commands: list[tuple[str, ...]] = [("setup", url)]
     if url.startswith(("postgresql", "redis:")):
         commands += [("check", url), ("setup", url, "--overwrite"), ("setup", url, "--overwrite", "--yes")]
     for command in commands:

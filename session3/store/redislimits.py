@@ -19,6 +19,8 @@ _INJECTED = (
     "orig_socket_connect_timeout",
 )  # fmt: skip
 
+_NO_LIMIT = 2**31
+
 
 def limited(client: Any, timeout: float) -> Any:
     """Return a copy of a client that says after `timeout` seconds, at the latest, that its server is gone.
@@ -40,16 +42,16 @@ def limited(client: Any, timeout: float) -> Any:
 
 def turns(client: Any, timeout: float) -> Turns[Any] | None:
     """Return who may use the copy of a client, up to its limit of connections; None if the copy sees to that."""
-    if is_cluster(client):
-        # What a node takes, all of them together: then none has to refuse.
-        limit, wait = client.nodes_manager.connection_kwargs.get("max_connections"), timeout
-    else:
-        limit, wait = _limit(client, timeout)
-    return None if limit is None or _is_plain(client) else Turns(object_of_its_own, limit, wait)
+    return None if _is_plain(client) else Turns(object_of_its_own, *_limit(client, timeout))
 
 
 def _limit(client: Any, timeout: float) -> tuple[int, float]:
     """Return how many connections a client may have, and how long its requests may wait for one."""
+    if is_cluster(client):
+        # What one node takes, for all of them together: then none has to refuse.
+        known = client.nodes_manager.connection_kwargs.get("max_connections")
+        pools = [node.redis_connection.connection_pool for node in client.get_nodes() if node.redis_connection]
+        return known or min((pool.max_connections for pool in pools), default=_NO_LIMIT), timeout
     pool = client.connection_pool
     own = getattr(pool, "timeout", None) if isinstance(pool, driver().BlockingConnectionPool) else None
     return pool.max_connections, timeout if own is None else min(own, timeout)
@@ -70,7 +72,8 @@ def _limited_pool(pool: Any, patience: float) -> Any:
     redis = driver()
     arguments = _arguments(pool.connection_kwargs, patience, issubclass(pool.connection_class, redis.Connection))
     arguments["retry"] = redis.retry.Retry(redis.backoff.NoBackoff(), 0)
-    arguments.update(connection_class=pool.connection_class)  # and no limit: who has a turn gets one
+    # The limit is that of turns; what redis-py counts is connections made, the closed ones too.
+    arguments.update(connection_class=pool.connection_class, max_connections=_NO_LIMIT)
     if not isinstance(pool, redis.sentinel.SentinelConnectionPool):
         return redis.ConnectionPool(**arguments)
     sentinel = copy.copy(pool.sentinel_manager)
@@ -91,7 +94,7 @@ def _limited_cluster(client: Any, timeout: float) -> Any:
         arguments["ssl"] = True
     for name in ("host", "port", "db", "path"):
         arguments.pop(name, None)
-    arguments["redis_connect_func"] = client.user_on_connect_func
+    arguments.update(redis_connect_func=client.user_on_connect_func, max_connections=_NO_LIMIT)
     twin = redis.RedisCluster(
         startup_nodes=[redis.cluster.ClusterNode(node.host, node.port) for node in known],
         require_full_coverage=manager._require_full_coverage,
