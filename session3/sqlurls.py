@@ -7,11 +7,10 @@
 
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import unquote
 
 from .drivers import import_driver
 from .mysqltls import take_tls
-from .urlparts import Address, flag, one_of, positive, text
+from .urlparts import Address, flag, one_of, positive, text, unquoted
 
 #: How long a server is waited for, by the drivers' names; the URL may say otherwise. libpq has no limit for a reply: it
 #: notices when the machine is gone (tcp_user_timeout is in ms, the others in seconds).
@@ -149,7 +148,7 @@ def _database(address: Address) -> str:
     name = address.path[1:]
     if "/" in name:
         raise address.error(f"host and database are needed: {address.scheme}://host/database")
-    return unquote(name)
+    return unquoted(name)
 
 
 def _location(settings: dict[str, Any], database: str) -> str:

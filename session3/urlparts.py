@@ -12,7 +12,7 @@ session3.errors.ConfigurationError: redis: the port is no number from 1 to 65535
 import re
 from collections.abc import Callable
 from typing import NamedTuple, TypeVar
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import unquote, urlsplit
 
 from .errors import ConfigurationError
 
@@ -91,7 +91,7 @@ def split(url: object) -> Address:
     # In a query it may mean something, if no password has begun before.
     is_doubtful = "@" in parts.path + parts.fragment or ("@" in parts.query and ":" in parts.netloc)
     login, _, rest = parts.netloc.rpartition("@")
-    user, _, password = (unquote(part) for part in login.partition(":"))
+    user, _, password = (unquoted(part) for part in login.partition(":"))
     address = Address(
         parts.scheme, user or None, password or None, [], parts.path, {}, [], is_doubtful and parts.netloc != ""
     )
@@ -102,9 +102,18 @@ def split(url: object) -> Address:
     return address
 
 
+def unquoted(text: str) -> str:
+    """Return what a part of a URL says, its quotes resolved."""
+    try:
+        return unquote(text, errors="strict")
+    except UnicodeDecodeError:
+        raise ConfigurationError("this is no URL: what is quoted in it by '%' is not UTF-8") from None
+
+
 def _options(address: Address, query: str) -> dict[str, str]:
     options: dict[str, str] = {}
-    for name, value in parse_qsl(query, keep_blank_values=True):
+    for name, _, value in (part.partition("=") for part in query.split("&") if part):
+        name, value = unquoted(name), unquoted(value)  # a '+' stays one, as for libpq
         if name in options:
             shown = "after '?'" if address.is_doubtful else repr(name)
             raise address.error(f"the option {shown} is there twice")
@@ -115,7 +124,7 @@ def _options(address: Address, query: str) -> dict[str, str]:
 def _host(address: Address, text: str) -> Host:
     in_brackets = re.fullmatch(r"\[([^\[\]]*)\](?::(.*))?", text)
     name, port = in_brackets.groups() if in_brackets else (text.partition(":")[0], text.partition(":")[2])
-    name = unquote(name)
+    name = unquoted(name)
     if not in_brackets and not name.startswith("/"):
         name = name.lower()
         try:

@@ -82,7 +82,7 @@ def _store_options(store: type[SessionStore], address: Address) -> dict[str, Any
 
 
 def _path(address: Address) -> tuple[str]:
-    path = unquote(address.path)
+    path = unquote(address.path, errors="surrogateescape")  # as Python spells names that are not UTF-8
     if address.hosts or address.user or not (path.startswith("/") or path == ""):
         raise ConfigurationError(f"{address.scheme}: three slashes before the path: {address.scheme}:///path")
     if not path.strip("/") or "\0" in path:

@@ -1,5 +1,6 @@
 """URLs as hosting providers, other libraries and people write them."""
 
+import os
 import subprocess
 import sys
 import traceback
@@ -54,6 +55,10 @@ POSTGRES: list[tuple[str, dict[str, Any], str]] = [
     ("postgresql://h/?dbname=db&port=5433", {"dbname": "db", "port": "5433"}, "h:5433/db"),
     ("postgresql://?service=shop", {"service": "shop"}, "the default host/"),
     ("postgresql://h/a%2Fb%40c", {"dbname": "a/b@c"}, "h/a/b@c"),
+    ("postgres://u:p+w%2Bx%20y@h/db?application_name=a+b", {"password": "p+w+x y", "application_name": "a+b"}, "h/db"),
+    ("postgres://@/db", {"dbname": "db"}, "the default host/db"),
+    ("postgresql://u:p@/db?host=/cloudsql/a:b:c", {"host": "/cloudsql/a:b:c", "password": "p"}, "/cloudsql/a:b:c/db"),
+    ("postgresql://u:%C3%A9@h/db", {"password": "é"}, "h/db"),
     ("  postgresql://h/db\n", {"host": "h"}, "h/db"),
 ]
 
@@ -152,6 +157,14 @@ def test_options_of_the_store_stand_in_the_url(tmp_path: Path) -> None:
     assert (redis.default_ttl, redis.prefix) == (60, "shop:")
 
 
+def test_a_name_of_a_file_that_is_not_utf_8(tmp_path: Path) -> None:
+    store = open_store(f"sqlite:///{tmp_path}/%E9t%E9+1.db")
+    assert isinstance(store, SQLiteSessionStore)
+    with store:
+        store.setup()
+    assert os.fsencode(store.filename).endswith(b"/\xe9t\xe9+1.db") and os.path.exists(store.filename)
+
+
 WRONG = [
     ("postgresql://h/db?sslmode=no-verify", "sslmode must be one of"),
     ("postgresql://h/db?target_session_attrs=standby", "target_session_attrs must be one of: any, read-write, primary"),
@@ -176,6 +189,8 @@ WRONG = [
     ("sqlite:///s?table=t", "'table' is unknown"),
     ("sqlite:///s?default_ttl=5", "'default_ttl' is unknown; known are: timeout, "),
     ("durus://h1,h2", "one host"),
+    ("postgresql://user:hidden%E9@h/db", "not UTF-8"),
+    ("redis://h/0?prefix=%FF:", "not UTF-8"),
     ("redis://h/0\nredis://other/0", "end of a line"),
     # What a character of a password that is not quoted makes of a URL.
     *(

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from ..errors import StoreUnavailable
-from ..urlparts import Address, flag, one_of, positive, seconds, text
+from ..urlparts import Address, flag, one_of, positive, seconds, text, unquoted
 from .failures import words
 from .redisclients import driver
 
@@ -88,7 +88,7 @@ def _database(address: Address, db: str) -> int:
 
 
 def _of_socket(address: Address, settings: dict[str, Any]) -> Any:
-    path = unquote(address.path)
+    path = unquote(address.path, errors="surrogateescape")
     if address.hosts or not path.strip("/") or "\0" in path:
         raise address.error(f"the path of the socket is missing, after three slashes: {address.scheme}:///path")
     address.refuse_leftovers()
@@ -107,7 +107,7 @@ def _of_sentinel(address: Address, settings: dict[str, Any]) -> Any:
     own |= {name: value for name, value in settings.items() if name.startswith(("ssl", "socket_"))}
     hosts = [(host, port or _SENTINELS_PORT) for host, port in address.hosts]
     manager = driver().sentinel.Sentinel(hosts, sentinel_kwargs=own)
-    return manager.master_for(unquote(service), **settings)
+    return manager.master_for(unquoted(service), **settings)
 
 
 def _of_cluster(address: Address, settings: dict[str, Any]) -> Any:
