@@ -14,6 +14,7 @@ What is lent counts for as long as it lives: an exception, as a signal's, betwee
 his turn. Threads: safe, also where they are greenlets. Processes: a forked child has the whole limit.
 """
 
+import gc
 import os
 import queue
 import threading
@@ -110,6 +111,8 @@ class Turns(Generic[T]):
                     one = mine.get(timeout=max(0.0, min(left, _LOOK_AGAIN)))
                     if one is not None:
                         return one
+                if left <= 0:
+                    gc.collect()  # one that an exception lost may be dead, but for a cycle that holds it
                 one = self._new()
                 if one is not None:
                     return one

@@ -191,7 +191,7 @@ def test_a_child_has_the_whole_limit(server: RedisServer) -> None:
 
 def test_a_connection_that_an_exception_lost_is_replaced(server: RedisServer) -> None:
     """As a signal's, between the moment that a request took one and the one that it would give it back."""
-    store = RedisSessionStore(redis.Redis(port=server.port, max_connections=1), timeout=5)
+    store = RedisSessionStore(redis.Redis(port=server.port, max_connections=1), timeout=0.3)
     for _ in range(3):
         session = stored(store)
         store._client()._turns.take()
