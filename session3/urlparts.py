@@ -105,9 +105,12 @@ def split(url: object) -> Address:
 def unquoted(text: str) -> str:
     """Return what a part of a URL says, its quotes resolved."""
     try:
-        return unquote(text, errors="strict")
+        plain = unquote(text, errors="strict")
     except UnicodeDecodeError:
         raise ConfigurationError("this is no URL: what is quoted in it by '%' is not UTF-8") from None
+    if "\0" in plain:
+        raise ConfigurationError("this is no URL: a %00 is in it, which ends a text for some that read it")
+    return plain
 
 
 def _options(address: Address, query: str) -> dict[str, str]:

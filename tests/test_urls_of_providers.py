@@ -191,6 +191,9 @@ WRONG = [
     ("durus://h1,h2", "one host"),
     ("postgresql://user:hidden%E9@h/db", "not UTF-8"),
     ("redis://h/0?prefix=%FF:", "not UTF-8"),
+    ("postgresql://user:hidden%00@h/db", "%00"),
+    ("postgresql://h/d%00b", "%00"),
+    ("mysql://h%00/db", "%00"),
     ("redis://h/0\nredis://other/0", "end of a line"),
     # What a character of a password that is not quoted makes of a URL.
     *(

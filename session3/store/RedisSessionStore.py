@@ -19,10 +19,8 @@ maxmemory-policy other than noeviction) logs users out to make room: `check` say
 
 import math
 from collections.abc import Callable, Iterator
-from functools import partial
 from typing import Any, TypeVar
 
-from .. import ids
 from ..errors import ConfigurationError, DamagedRecord
 from ..record import Record
 from . import redischeck, redislimits, redisrecord
@@ -39,8 +37,6 @@ DEFAULT_TTL = 14 * 86400.0
 
 _SLACK = 1.0  # seconds that Redis keeps a record beyond its expiry; our own comparison is exact
 _MAX_TTL = 100 * 365 * 86400.0  # a longer one may not fit into what Redis counts with
-_SCAN = 1000  # keys of a server that one SCAN looks at
-_BATCH = 100  # values that are fetched at once
 
 
 class RedisSessionStore(RecordStore):
@@ -230,19 +226,7 @@ class RedisSessionStore(RecordStore):
 
     def _keys(self) -> Iterator[tuple[Any, list[str]]]:
         """Yield batches of our keys, each with the server that has them."""
-        pattern = clients.pattern_of(self._prefix)
-        for node in self._talk(clients.nodes):
-            cursor, before = 0, set[bytes]()
-            while True:
-                cursor, found = self._talk(partial(clients.scan, node, cursor, pattern, _SCAN))
-                # While Redis shrinks its table, keys come again, soon after the first time.
-                new, before = set(found) - before, set(found)
-                keys = [name[len(self._prefix) :].decode("ascii", "replace") for name in new]
-                ours = [key for key in keys if ids.is_id(key)]
-                for start in range(0, len(ours), _BATCH):
-                    yield node, ours[start : start + _BATCH]
-                if cursor == 0:
-                    break
+        return clients.batches(self._talk, self._prefix)
 
     def _values(self) -> Iterator[tuple[Any, str, bytes, Record | None]]:
         """Yield (server, key, value, record) of all that is stored; the record is None where it is damaged."""

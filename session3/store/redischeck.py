@@ -7,7 +7,7 @@
 
 import contextlib
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from operator import methodcaller
 from typing import Any
@@ -17,12 +17,11 @@ from . import redisrecord
 
 log = logging.getLogger("session3")
 
-Talk = Callable[[Callable[[Any], Any]], Any]
 
 _TRIES = 1000  # names, until one belongs to a certain node; with a hash tag all belong to one
 
 
-def problem(talk: Talk, prefix: bytes, name: bytes) -> str | None:
+def problem(talk: clients.Talk, prefix: bytes, name: bytes) -> str | None:
     """Return why sessions under `prefix` are not safe, if so. Raises StoreUnavailable where a command is refused.
 
     `talk`: RedisSessionStore._talk. `name`: of a key that no session has; it is gone when this returns.

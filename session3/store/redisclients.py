@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .. import ids
@@ -13,6 +15,11 @@ from .Turns import Exhausted
 
 if TYPE_CHECKING:
     import redis
+
+Talk = Callable[[Callable[[Any], Any]], Any]
+
+_SCAN = 1000  # keys of a server that one SCAN looks at
+_BATCH = 100  # values that are fetched at once
 
 
 def driver() -> Any:
@@ -108,6 +115,23 @@ def scan(node: Any, cursor: int, pattern: bytes, count: int, _: Any) -> tuple[in
         return int(after), keys
     found: tuple[int, list[bytes]] = node.scan(cursor, pattern, count)
     return found
+
+
+def batches(talk: Talk, prefix: bytes) -> Iterator[tuple[Any, list[str]]]:
+    """Yield batches of the keys under a prefix, each with the server that has them. `talk`: RedisSessionStore._talk."""
+    pattern = pattern_of(prefix)
+    for node in talk(nodes):
+        cursor, before = 0, set[bytes]()
+        while True:
+            cursor, found = talk(partial(scan, node, cursor, pattern, _SCAN))
+            # While Redis shrinks its table, keys come again, soon after the first time.
+            new, before = set(found) - before, set(found)
+            keys = [name[len(prefix) :].decode("ascii", "replace") for name in new]
+            ours = [key for key in keys if ids.is_id(key)]
+            for start in range(0, len(ours), _BATCH):
+                yield node, ours[start : start + _BATCH]
+            if cursor == 0:
+                break
 
 
 def info(node: Any) -> dict[str, str]:

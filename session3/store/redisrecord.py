@@ -116,12 +116,12 @@ local function look(...)
   if type(value) ~= 'table' then return value end
   return value.err:find('WRONGTYPE') and '' or redis.call(...)
 end
-local function unsure()
-  local write = redis.call('EXISTS', key) == 1 and redis.pcall('RENAMENX', key, key) or redis.pcall('DEL', key)
+local function unsure(is_there)
+  local write = is_there and redis.pcall('RENAMENX', key, key) or redis.pcall('DEL', key)
   return type(write) == 'table' and write.err and not write.err:find('MISCONF') and write
 end
 local function refuse()
-  return unsure() or answer(0)
+  return unsure(redis.call('EXISTS', key) == 1) or answer(0)
 end
 """
 
@@ -134,7 +134,7 @@ def _script(body: str) -> Script:
 #: Answers with the value; '' is damaged, nil is not there.
 READ = _script("""
 local value = look('GET', key)
-return not value and unsure() or answer(value)
+return not value and unsure(false) or answer(value)
 """)
 
 #: ARGV: value, milliseconds to live.
