@@ -67,10 +67,13 @@ class Address(NamedTuple):
     def refuse_options(self, where: str = "") -> None:
         """Refuse the options that nobody took."""
         for name in self.options:
-            # A name may be a piece of a password.
-            is_clear = not self.is_doubtful and re.fullmatch("[A-Za-z][A-Za-z0-9_-]{0,40}", name)
-            shown = repr(name) if is_clear else "after '?'"
+            shown = repr(name) if _is_clear(self, name) else "after '?'"
             raise self.error(f"{where}the option {shown} is unknown; known are: {', '.join(self.known) or 'none'}")
+
+
+def _is_clear(address: Address, name: str) -> bool:
+    """Tell whether an option's name can be shown: it may be a piece of a password."""
+    return not address.is_doubtful and re.fullmatch("[A-Za-z][A-Za-z0-9_-]{0,40}", name) is not None
 
 
 def split(url: object) -> Address:
@@ -106,8 +109,9 @@ def unquoted(text: str) -> str:
     """Return what a part of a URL says, its quotes resolved."""
     try:
         plain = unquote(text, errors="strict")
-    except UnicodeDecodeError:
-        raise ConfigurationError("this is no URL: what is quoted in it by '%' is not UTF-8") from None
+        plain.encode()  # half a pair of surrogates is none
+    except UnicodeError:
+        raise ConfigurationError("this is no URL: a character in it is not UTF-8") from None
     if "\0" in plain:
         raise ConfigurationError("this is no URL: a %00 is in it, which ends a text for some that read it")
     return plain
@@ -116,9 +120,14 @@ def unquoted(text: str) -> str:
 def _options(address: Address, query: str) -> dict[str, str]:
     options: dict[str, str] = {}
     for name, _, value in (part.partition("=") for part in query.split("&") if part):
-        name, value = unquoted(name), unquoted(value)  # a '+' stays one, as for libpq
+        name = unquoted(name)
+        try:
+            value = unquoted(value)  # a '+' stays one, as for libpq
+        except ConfigurationError:
+            shown = name if _is_clear(address, name) else "what follows '?'"
+            raise address.error(f"{shown} must be characters that UTF-8 knows, and no %00") from None
         if name in options:
-            shown = "after '?'" if address.is_doubtful else repr(name)
+            shown = repr(name) if _is_clear(address, name) else "after '?'"
             raise address.error(f"the option {shown} is there twice")
         options[name] = value
     return options

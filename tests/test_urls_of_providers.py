@@ -190,9 +190,11 @@ WRONG = [
     ("sqlite:///s?default_ttl=5", "'default_ttl' is unknown; known are: timeout, "),
     ("durus://h1,h2", "one host"),
     ("postgresql://user:hidden%E9@h/db", "not UTF-8"),
-    ("redis://h/0?prefix=%FF:", "not UTF-8"),
+    ("redis://h/0?prefix=%FF:", "prefix must be characters that UTF-8 knows"),
     ("postgresql://user:hidden%00@h/db", "%00"),
     ("postgresql://h/d%00b", "%00"),
+    ("postgresql://h/db?options=%00", "options must be characters that UTF-8 knows, and no %00"),
+    ("postgresql://user:hidden\udcff@h/db", "not UTF-8"),
     ("mysql://h%00/db", "%00"),
     ("redis://h/0\nredis://other/0", "end of a line"),
     # What a character of a password that is not quoted makes of a URL.
