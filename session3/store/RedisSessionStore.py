@@ -43,8 +43,9 @@ class RedisSessionStore(RecordStore):
     """Keeps each session under the key `prefix` + id. The prefix ends in a character that no id has, as ':' is.
 
     `client`: a redis.Redis or redis.RedisCluster without decode_responses; it is copied, with connections of its own
-    that know no retries. `default_ttl`: seconds, for sessions without expiry. `timeout`: seconds after which a server
-    that does not answer is reported as StoreUnavailable, unless the client's own timeouts are shorter.
+    that know no retries, up to its max_connections. `default_ttl`: seconds, for sessions without expiry. `timeout`:
+    seconds after which a server that does not answer is reported as StoreUnavailable, unless the client's own timeouts
+    are shorter, and for which a request waits while others have all connections.
     """
 
     is_thread_safe = True
