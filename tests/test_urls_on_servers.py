@@ -10,6 +10,7 @@ from session3 import open_store
 from .contract import stored
 from .private_server import free_port
 from .redis_server import RedisServer
+from .test_urls_of_providers import without
 
 
 def use(url: str) -> Any:
@@ -42,6 +43,19 @@ def test_a_unix_socket_of_postgresql(postgres: Any, driver: str) -> None:
         f"postgresql+{driver}://{login}@/postgres?host={folder}&port={postgres.port}&table=by_socket",
     ):
         assert folder in repr(use(url))
+
+
+@pytest.mark.parametrize(("database", "gone"), [("postgres", "psycopg2"), ("mariadb", "pymysql")])
+def test_the_other_driver_alone_will_do(request: pytest.FixtureRequest, database: str, gone: str) -> None:
+    if database == "mariadb":
+        pytest.importorskip("MySQLdb", reason="needs mysqlclient: pip install mysqlclient")
+    url = request.getfixturevalue(database).url + "?table=other_driver"
+    code = (
+        f"import session3; store = session3.open_store({url!r}); store.setup(overwrite=True); store.check()\n"
+        "from session3.DictSession import DictSession\n"
+        "store.save_session(DictSession('example1')); print(store.load_session('example1').id)"
+    )
+    assert without(gone, code) == "example1"
 
 
 def test_a_unix_socket_of_mysql(mariadb: Any) -> None:
