@@ -361,6 +361,7 @@ def test_round_trips(here: RedisSessionStore, client: Any, clock: Clock) -> None
         loaded._set_access_time(60)
         here.save_session(loaded)
         here.delete_session(doomed)
+        here.load_session(new_id())
     session = DictSession(new_id())
     assert commands(client, lambda: here.save_session(session)) == {"evalsha": 1, "set": 1}
     assert commands(client, lambda: here.load_session(session.id or "")) == {"get": 1}
