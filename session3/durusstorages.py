@@ -17,7 +17,7 @@ from collections.abc import Hashable, Iterator
 from typing import Any
 
 from .disk import exists
-from .errors import MissingDriver
+from .drivers import missing_driver
 
 _SHRINK_EVERY = 100  # transactions; each loads a few objects
 
@@ -51,7 +51,7 @@ def import_durus() -> None:
         import durus.serialize
         import durus.sqlite_storage
     except ImportError as error:
-        raise MissingDriver("Durus", "durus") from error
+        raise missing_driver("Durus", "durus", "durus", error) from error
     _let_durus_pickle(durus.serialize)
     if logger.level == logging.INFO and not logger.propagate and len(logger.handlers) == 1:
         stream = getattr(logger.handlers[0], "stream", None)

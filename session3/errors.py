@@ -16,10 +16,14 @@ class ConfigurationError(SessionError, ValueError):
 
 
 class MissingDriver(SessionError, ImportError):
-    """A store's driver is not installed; the message names the extra that brings it."""
+    """A store's driver is not installed, and the message names the extra that brings it; or it can't be imported."""
 
-    def __init__(self, package: str, extra: str) -> None:
-        super().__init__(f"{package} is not installed; run: pip install 'session3[{extra}]'")
+    def __init__(self, package: str, extra: str, failure: ImportError | None = None) -> None:
+        if failure is None:
+            super().__init__(f"{package} is not installed; run: pip install 'session3[{extra}]'")
+        else:
+            why = " ".join(str(failure).split()) or type(failure).__name__
+            super().__init__(f"{package} is installed, but can't be imported: {why}")
 
 
 class SerializationError(SessionError, TypeError):

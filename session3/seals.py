@@ -13,7 +13,8 @@ import os
 from collections.abc import Sequence
 from typing import Protocol
 
-from .errors import ConfigurationError, DamagedRecord, MissingDriver
+from .drivers import missing_driver
+from .errors import ConfigurationError, DamagedRecord
 from .HMACSigner import HMACSigner
 from .secretkeys import Secret, derive
 
@@ -58,7 +59,7 @@ class EncryptionSeal:
             from cryptography.exceptions import InvalidTag
             from cryptography.hazmat.primitives.ciphers.aead import AESGCM
         except ImportError as error:
-            raise MissingDriver("cryptography", "crypto") from error
+            raise missing_driver("cryptography", "crypto", "cryptography", error) from error
         self._invalid = InvalidTag
         self._ciphers = [AESGCM(key) for key in derive(secrets, "record encryption")]
 

@@ -140,6 +140,15 @@ class StoreContract:
         assert "theme" not in session.__dict__
         assert store.load_session(session.id).theme == "light"
 
+    def test_a_check_finds_nothing_wrong_and_leaves_nothing(self, store: Any) -> None:
+        for _ in range(2):
+            store.check()
+        if hasattr(store, "scan"):
+            assert list(store.scan()) == []
+        session = stored(store)
+        store.check()
+        assert store.load_session(session.id).user == "alice"
+
     def test_closed_it_opens_again(self, store: Any) -> None:
         session = stored(store)
         store.close()
@@ -988,6 +997,7 @@ class FileContract:
             for id in [*HOSTILE, new_id()]:
                 assert store.load_session(id) is None
                 store.delete_session(id)
+            store.check()
             assert list(store.iter_sessions()) == []
             assert store.delete_old_sessions(0) == (0, 0)
         assert list(tmp_path.iterdir()) == []

@@ -29,13 +29,15 @@ class ServerSQLContract:
                 stored(store)
             with pytest.raises(StoreNotSetUp, match="session3 setup URL"):
                 store.delete_old_sessions(1)
+            with pytest.raises(StoreNotSetUp, match="session3 setup URL"):
+                store.check()
 
     def test_a_table_of_another_shape_names_what_differs(self, store: Any, store_class: Any, connect: Any) -> None:
         table = store._name + "_other"
         store._change(f"CREATE TABLE {table} (id varchar(9), payload varchar(9), colour varchar(9))", ())
         try:
             with store_class(connect, table) as other:
-                for act in (other.setup, lambda: other.load_session(new_id())):
+                for act in (other.setup, other.check, lambda: other.load_session(new_id())):
                     with pytest.raises(StoreNotSetUp, match=r"accessed, colour, created, .*revision"):
                         act()
         finally:

@@ -122,6 +122,7 @@ WRONG = [
     ("redis://user:hidden@host/0/1", "number"),
     ("redis://user:hidden@host/-1", "number"),
     ("redis://user:hidden@host/0?prefiks=a", "'prefiks' is unknown; known are: prefix"),
+    ("redis://user:hidden@host/0?prefix=a", r"prefix must end in .*\?prefix=name:"),
     ("redis://user:hidden@host/0?prefix=a&prefix=b", "'prefix' is there twice"),
     ("redis://user:hidden@host/0?prefix=", "prefix must not be empty"),
     ("redis://user:hidden@host/0#1", "'#'"),

@@ -16,6 +16,9 @@ from .SessionRecords import Found, log
 from .SessionStore import SessionStore
 from .SessionWrites import PATIENCE, SessionWrites, rounds
 
+#: A key that no id has, and no hash of one.
+NOBODYS_KEY = ".check"
+
 
 class RecordStore(SessionWrites, SessionStore):
     """Base of the stores that keep records; SessionRecords tells the keywords that all of them take."""
@@ -101,6 +104,9 @@ class RecordStore(SessionWrites, SessionStore):
         if overwrite:
             self.clear()
         self.create()
+
+    def check(self) -> None:
+        self.read(NOBODYS_KEY)
 
     def delete_old_sessions(self, minutes: float) -> tuple[int, int]:
         if minutes < 0:

@@ -10,26 +10,25 @@ redis.ConnectionError, and who sends the command sends it again. Measured: 24 µ
 Threads: safe, each command has a connection to itself. Processes: safe, a forked child opens its own.
 """
 
-import contextlib
-import os
-from collections.abc import Callable
 from itertools import repeat
 from typing import Any
+
+from .Turns import Turns
 
 Command = tuple[Any, ...]
 
 
 class RedisConnections:
-    """A stack of idle connections on top of a redis.ConnectionPool, which opens them.
+    """A stack of connections, as a redis.ConnectionPool makes them: up to `limit`, waited for up to `wait` seconds.
 
     `refusal`: what redis-py raises for a command that the server refused; the connection is as good as before.
     """
 
-    def __init__(self, pool: Any, refusal: type[Exception]) -> None:
+    def __init__(self, pool: Any, refusal: type[Exception], limit: int, wait: float) -> None:
         self.connection_pool = pool
         self._refusal = refusal
-        self._idle: list[Any] = []
-        self._pid = os.getpid()
+        self._turns: Turns[Any] = Turns(pool.make_connection, limit, wait)
+        self._is_closed = False
 
     def execute_command(self, *command: Any) -> Any:
         """Send a command and return its reply. Raises a refusal."""
@@ -39,54 +38,44 @@ class RedisConnections:
         return reply
 
     def send(self, *commands: Command) -> list[Any]:
-        """Send commands in one round trip and return their replies; a refusal is one of them."""
-        connection = self._take()
+        """Send commands in one round trip and return their replies; a refusal is one of them.
+
+        Raises Exhausted if others have all connections.
+        """
+        connection = self._turns.take()
         try:
             connection.send_packed_command([b"".join(map(_packed, commands))])
             replies = list(map(self._reply, repeat(connection, len(commands))))
         except BaseException:  # in the middle of a reply, perhaps
             self._discard(connection)
             raise
-        self._idle.append(connection)
+        self._give(connection)
         return replies
+
+    def close_idle(self) -> None:
+        """Close what nobody uses; in a child nothing, since that is the parent's."""
+        for connection in self._turns.take_idle():
+            connection.disconnect()
 
     def close(self) -> None:
         """Close the idle connections; one that is at work is closed when it is given back."""
-        idle, self._idle = self._idle, _Closing(self._discard)
-        if self._pid == os.getpid():  # else they are the parent's
-            with contextlib.suppress(IndexError):  # others may still take from it
-                while True:
-                    self._discard(idle.pop())
+        self._is_closed = True
+        self.close_idle()
+
+    def _give(self, connection: Any) -> None:
+        self._turns.give(connection)
+        if self._is_closed:
+            self.close_idle()
 
     def _discard(self, connection: Any) -> None:
         connection.disconnect()
-        self.connection_pool.release(connection)
-
-    def _take(self) -> Any:
-        if self._pid != os.getpid():
-            # The parent's go on there; redis-py does not shut down what it did not open.
-            self._idle, self._pid = [], os.getpid()
-        try:
-            return self._idle.pop()
-        except IndexError:
-            return self.connection_pool.get_connection()
+        self._turns.discard(connection)
 
     def _reply(self, connection: Any) -> Any:
         try:
             return connection.read_response()
         except self._refusal as error:
             return error
-
-
-class _Closing(list[Any]):
-    """The stack of connections that were closed: what is given back to it is gone."""
-
-    def __init__(self, discard: Callable[[Any], None]) -> None:
-        super().__init__()
-        self._discard = discard
-
-    def append(self, connection: Any) -> None:
-        self._discard(connection)
 
 
 def _packed(command: Command) -> bytes:

@@ -14,21 +14,19 @@ touch. Expiry goes by the server's clock: those of the machines in front of it n
 
 Threads: safe. Processes: safe, also after a fork. Crash: a save that returned is in the server's memory; what of it
 survives a crash there is the server's to say (appendonly, save, replicas). One that may evict sessions (by a
-maxmemory-policy other than noeviction and volatile-ttl) logs users out to make room. Needs Redis 5 or later.
+maxmemory-policy other than noeviction) logs users out to make room: `check` says so. Needs Redis 5 or later.
 """
 
 import math
-import re
 from collections.abc import Callable, Hashable, Iterator
-from functools import partial
 from typing import Any, TypeVar
 
-from .. import ids
-from ..errors import ConfigurationError, DamagedRecord, StoreUnavailable
+from ..errors import ConfigurationError, DamagedRecord
 from ..record import Record
+from . import redischeck, redislimits, redisrecord
 from . import redisclients as clients
-from . import redisrecord
-from .RecordStore import RecordStore
+from .failures import unavailable
+from .RecordStore import NOBODYS_KEY, RecordStore
 from .RedisConnections import RedisConnections
 from .ServerClock import COMPARE_EVERY, Guess, ServerClock
 
@@ -39,16 +37,15 @@ DEFAULT_TTL = 14 * 86400.0
 
 _SLACK = 1.0  # seconds that Redis keeps a record beyond its expiry; our own comparison is exact
 _MAX_TTL = 100 * 365 * 86400.0  # a longer one may not fit into what Redis counts with
-_SCAN = 1000  # keys of a server that one SCAN looks at
-_BATCH = 100  # values that are fetched at once
 
 
 class RedisSessionStore(RecordStore):
-    """Keeps each session under the key `prefix` + id.
+    """Keeps each session under the key `prefix` + id. The prefix ends in a character that no id has, as ':' is.
 
     `client`: a redis.Redis or redis.RedisCluster without decode_responses; it is copied, with connections of its own
-    that know no retries. `default_ttl`: seconds, for sessions without expiry. `timeout`: seconds after which a server
-    that does not answer is reported as StoreUnavailable, unless the client's own timeouts are shorter.
+    that know no retries, up to its max_connections. `default_ttl`: seconds, for sessions without expiry. `timeout`:
+    seconds after which a server that does not answer is reported as StoreUnavailable, unless the client's own timeouts
+    are shorter, and for which a request waits while others have all connections.
     """
 
     is_thread_safe = True
@@ -73,6 +70,7 @@ class RedisSessionStore(RecordStore):
         self.prefix, self.default_ttl, self.timeout = prefix, default_ttl, timeout
         self._given = client
         self._copy: Any = None
+        self._turns = redislimits.turns(client, timeout)
         self._failures = clients.failures(client)
         self._server_clock = ServerClock(self.clock, 0 if clients.is_cluster(client) else COMPARE_EVERY)
 
@@ -82,11 +80,17 @@ class RedisSessionStore(RecordStore):
     def place(self) -> Hashable | None:
         return self._talk(clients.identity), self._prefix
 
+    def check(self) -> None:
+        super().check()
+        problem = redischeck.problem(self._talk, self._prefix, self._name(NOBODYS_KEY))
+        if problem is not None:
+            raise ConfigurationError(f"{self!r} is not safe for sessions: {problem}")
+
     def close(self) -> None:
         """Let go of the store's own connections; those of the client that it was given are not touched."""
         client, self._copy = self._copy, None
         if client is not None:
-            clients.disconnect(client)
+            clients.close(client)
 
     # -- the verbs ---------------------------------------------------------------------------------------------------
 
@@ -157,23 +161,32 @@ class RedisSessionStore(RecordStore):
     def _client(self) -> Any:
         client = self._copy
         if client is None:
-            client = self._copy = clients.limited(self._given, self.timeout)
+            client = self._copy = redislimits.limited(self._given, self.timeout)
         return client
 
     def _talk(self, act: Callable[[Any], T]) -> T:
         """Return `act(client)`. All that goes to a server goes through here. Raises StoreUnavailable."""
         try:
+            if self._turns is None:
+                return self._try(act)
+            turn = self._turns.take()
             try:
-                return act(self._client())
-            except self._failures.stale as error:
-                if isinstance(error, self._failures.hopeless):
-                    raise
-                # It died while it was idle, or led to what is a replica by now; its neighbours may have, too. Once
-                # more is safe: a write whose reply was lost is known by its revision.
-                self._copy = None
-            return act(self._client())
+                return self._try(act)
+            finally:
+                self._turns.give(turn)
         except self._failures.all as error:
-            raise StoreUnavailable(f"{self!r} can't be used: {error}") from error
+            raise unavailable(self, error) from error
+
+    def _try(self, act: Callable[[Any], T]) -> T:
+        try:
+            return act(self._client())
+        except self._failures.stale as error:
+            if isinstance(error, self._failures.hopeless):
+                raise
+            # It died while it was idle, or led to what is a replica by now; its neighbours may have, too. Once more is
+            # safe: a write whose reply was lost is known by its revision.
+            clients.disconnect(self._client())
+        return act(self._client())
 
     def _ask(self, script: redisrecord.Script, key: str, guess: Guess, *arguments: Any) -> tuple[Any, float]:
         """Run a script; return its result, and by how much our clock is ahead of the server's."""
@@ -217,19 +230,7 @@ class RedisSessionStore(RecordStore):
 
     def _keys(self) -> Iterator[tuple[Any, list[str]]]:
         """Yield batches of our keys, each with the server that has them."""
-        pattern = re.sub(rb"([*?\[\]\\])", rb"\\\1", self._prefix) + b"*"
-        for node in self._talk(clients.nodes):
-            cursor, before = 0, set[bytes]()
-            while True:
-                cursor, found = self._talk(partial(clients.scan, node, cursor, pattern, _SCAN))
-                # While Redis shrinks its table, keys come again, soon after the first time.
-                new, before = set(found) - before, set(found)
-                keys = [name[len(self._prefix) :].decode("ascii", "replace") for name in new]
-                ours = [key for key in keys if ids.is_id(key)]
-                for start in range(0, len(ours), _BATCH):
-                    yield node, ours[start : start + _BATCH]
-                if cursor == 0:
-                    break
+        return clients.batches(self._talk, self._prefix)
 
     def _values(self) -> Iterator[tuple[Any, str, bytes, Record | None]]:
         """Yield (server, key, value, record) of all that is stored; the record is None where it is damaged."""

@@ -57,15 +57,28 @@ _CREATE = """
 
 
 class SQLiteSessionStore(SQLSessionStore):
-    """Keeps each session in a row of the table session3. The file is made at the first save, with mode 0600."""
+    """Keeps each session in a row of the table session3. The file is made at the first save, with mode 0600.
+
+    `timeout`: seconds to wait for another writer, then StoreUnavailable.
+    """
 
     is_thread_safe = True
 
     ORDER, START = "rowid", -1  # as the rows lie in the file
     BATCH = 4000  # measured: a writer waits for up to 27 ms
 
-    def __init__(self, filename: str | os.PathLike[str], *, durable: bool = False, **options: Any) -> None:
+    def __init__(
+        self,
+        filename: str | os.PathLike[str],
+        *,
+        durable: bool = False,
+        timeout: float = _BUSY_TIMEOUT,
+        **options: Any,
+    ) -> None:
         super().__init__("session3", **options)
+        if not 0 < timeout < float("inf"):
+            raise ConfigurationError("timeout must be a positive number of seconds")
+        self.timeout = timeout
         in_memory = str(filename) == ":memory:"
         if in_memory and durable:
             raise ConfigurationError("what is in memory can't be durable")
@@ -107,7 +120,7 @@ class SQLiteSessionStore(SQLSessionStore):
         return self._execute(sql, parameters)[1]
 
     def _execute(self, sql: str, parameters: Sequence[Any]) -> tuple[list[tuple[Any, ...]], int]:
-        deadline = time.monotonic() + _BUSY_TIMEOUT
+        deadline = time.monotonic() + self.timeout
         while True:
             try:
                 with self._connections.guard():

@@ -1,7 +1,7 @@
 """The contract between a SessionManager and whatever keeps the sessions.
 
 Required: `load_session`, `save_session`, `delete_session`. These three make a store.
-Optional: `setup`, `close`, `has_session`, `iter_sessions`, `delete_old_sessions`, `delete_expired_sessions`.
+Optional: `setup`, `check`, `close`, `has_session`, `iter_sessions`, `delete_old_sessions`, `delete_expired_sessions`.
 Asked by the manager where a store can do better than the three methods: `create_session`, `discard_session`,
 `move_session`, `refresh_session`, `was_rotated`, `is_changed`.
 
@@ -79,6 +79,13 @@ class SessionStore(ABC):
 
     def setup(self, *, overwrite: bool = False) -> None:
         """Create what the store needs. Raises StoreExists if it holds sessions, unless they may be overwritten."""
+
+    def check(self) -> None:
+        """Raise what the first request would find out: for a deploy, or as an application starts.
+
+        StoreUnavailable if the store can't be reached, read or written, StoreNotSetUp if `setup` is missing,
+        ConfigurationError if it can't keep sessions as it is configured. Leaves nothing behind.
+        """
 
     def close(self) -> None:
         """Let go of files and connections; the next call opens them again."""

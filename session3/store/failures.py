@@ -39,4 +39,13 @@ def unavailable_on(*errors: type[BaseException]) -> Callable[[F], F]:
 
 
 def unavailable(store: Any, error: BaseException) -> StoreUnavailable:
-    return StoreUnavailable(f"{store!r} can't be used: {error}")
+    return StoreUnavailable(f"{store!r} can't be used: {words(error)}")
+
+
+def words(error: BaseException) -> str:
+    """Return what an error says, in one line; what it is, where it says nothing.
+
+    >>> words(OSError("no\\n  room")), words(TimeoutError())
+    ('no room', 'TimeoutError')
+    """
+    return " ".join(str(error).split()) or type(error).__name__

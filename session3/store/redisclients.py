@@ -1,53 +1,32 @@
-"""Clients of Redis: opened, checked, and copied with a limit to their patience.
-
-A store never sends through the client that it was given, but through a copy with connections of its own: redis-py
-tries ten times, and without a timeout, depending on its version, before it says that a server is gone, and whose
-client it is may want it so for everything else.
-"""
+"""Clients of Redis: opened, checked, and asked what each kind of them has its own way to tell."""
 
 from __future__ import annotations
 
-import contextlib
-import copy
-import queue
+import re
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..errors import ConfigurationError, MissingDriver, StoreUnavailable
+from .. import ids
+from ..drivers import import_driver
+from ..errors import ConfigurationError
 from .RedisConnections import RedisConnections
+from .Turns import Exhausted
 
 if TYPE_CHECKING:
     import redis
 
-# What pools put among the arguments of their connections, for themselves.
-_INJECTED = (
-    "connection_pool", "himport_registry", "maint_notifications_pool_handler",
-    "oss_cluster_maint_notifications_handler", "orig_host_address", "orig_socket_timeout",
-    "orig_socket_connect_timeout",
-)  # fmt: skip
+Talk = Callable[[Callable[[Any], Any]], Any]
+
+_SCAN = 1000  # keys of a server that one SCAN looks at
+_BATCH = 100  # values that are fetched at once
 
 
 def driver() -> Any:
     """Return the module redis. Raises MissingDriver."""
-    try:
-        import redis
-        import redis.sentinel
-    except ImportError as error:
-        raise MissingDriver("redis", "redis") from error
+    redis = import_driver({"redis": "redis"}, "redis")
+    import_driver({"redis.sentinel": "redis"}, "redis")
     return redis
-
-
-def open_client(host: str, port: int, db: int, user: str | None, password: str | None, ssl: bool) -> Any:
-    """Return a client; nothing is connected yet."""
-    return driver().Redis(host=host, port=port, db=db, username=user, password=password, ssl=ssl)
-
-
-def open_cluster(host: str, port: int, user: str | None, password: str | None, ssl: bool) -> Any:
-    """Return a client of a cluster, told its layout by one of its nodes. Raises StoreUnavailable if that is gone."""
-    redis = driver()
-    try:
-        return redis.RedisCluster(host=host, port=port, username=user, password=password, ssl=ssl)
-    except (redis.RedisError, redis.exceptions.RedisClusterException, OSError) as error:
-        raise StoreUnavailable(f"the Redis cluster of {host}:{port} can't be reached: {error}") from error
 
 
 def check(client: Any) -> None:
@@ -62,13 +41,26 @@ def check(client: Any) -> None:
 
 def prefix_of_keys(prefix: str) -> bytes:
     """Return it as it stands before each key. Raises ConfigurationError."""
+    if not isinstance(prefix, str):
+        raise ConfigurationError(f"prefix must be a text, not a {type(prefix).__name__}")
     if not prefix:
         # Without one, setup(overwrite=True) would take whatever else is in that database for sessions.
         raise ConfigurationError("prefix must not be empty")
+    if ids.is_id("x" + prefix[-1]):
+        # "2" and an id of the prefix "shop2" would be an id of the prefix "shop".
+        raise ConfigurationError(
+            "prefix must end in a character that no id has, such as ':', or other prefixes that begin alike share its"
+            " sessions: in a URL ?prefix=name:"
+        )
     try:
         return prefix.encode()
     except UnicodeEncodeError:
         raise ConfigurationError("prefix must be characters that UTF-8 knows") from None
+
+
+def pattern_of(prefix: bytes) -> bytes:
+    """Return what SCAN is to look for."""
+    return re.sub(rb"([*?\[\]\\])", rb"\\\1", prefix) + b"*"
 
 
 def is_cluster(client: Any) -> bool:
@@ -87,7 +79,7 @@ class Failures(NamedTuple):
 def failures(client: Any) -> Failures:
     redis = driver()
     return Failures(
-        all=(redis.RedisError, redis.exceptions.RedisClusterException, OSError),
+        all=(redis.RedisError, redis.exceptions.RedisClusterException, OSError, Exhausted),
         # A cluster's client has its own second try.
         stale=() if is_cluster(client) else (redis.ConnectionError, redis.exceptions.ReadOnlyError),
         hopeless=redis.sentinel.MasterNotFoundError,
@@ -138,31 +130,53 @@ def scan(node: Any, cursor: int, pattern: bytes, count: int, _: Any) -> tuple[in
     return found
 
 
+def batches(talk: Talk, prefix: bytes) -> Iterator[tuple[Any, list[str]]]:
+    """Yield batches of the keys under a prefix, each with the server that has them. `talk`: RedisSessionStore._talk."""
+    pattern = pattern_of(prefix)
+    for node in talk(nodes):
+        cursor, before = 0, set[bytes]()
+        while True:
+            cursor, found = talk(partial(scan, node, cursor, pattern, _SCAN))
+            # While Redis shrinks its table, keys come again, soon after the first time.
+            new, before = set(found) - before, set(found)
+            keys = [name[len(prefix) :].decode("ascii", "replace") for name in new]
+            ours = [key for key in keys if ids.is_id(key)]
+            for start in range(0, len(ours), _BATCH):
+                yield node, ours[start : start + _BATCH]
+            if cursor == 0:
+                break
+
+
+def info(node: Any) -> dict[str, str]:
+    """Return what a server tells of itself, as it spells it."""
+    if not isinstance(node, RedisConnections):
+        return {str(name): str(value) for name, value in node.info().items()}
+    lines = node.execute_command("INFO").decode("utf-8", "replace").splitlines()
+    return dict(line.split(":", 1) for line in lines if ":" in line)
+
+
+def setting(node: Any, name: str) -> str:
+    """Return one of a server's settings."""
+    found = node.execute_command("CONFIG", "GET", name) if isinstance(node, RedisConnections) else node.config_get(name)
+    value = next(iter(found.values())) if isinstance(found, dict) else found[1]
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
 def disconnect(client: Any) -> None:
     """Close the idle connections of a client; one in use, closed under the hands of a thread, would fail anyhow."""
     if isinstance(client, RedisConnections):
-        client.close()
+        client.close_idle()
     elif is_cluster(client):
         for node in client.get_nodes():
             if node.redis_connection is not None:
-                _close_idle(node.redis_connection.connection_pool)
+                node.redis_connection.connection_pool.disconnect(inuse_connections=False)
     else:
-        _close_idle(client.connection_pool)
+        client.connection_pool.disconnect(inuse_connections=False)
 
 
-def _close_idle(pool: Any) -> None:
-    if not isinstance(pool, driver().BlockingConnectionPool):
-        pool.disconnect(inuse_connections=False)
-        return
-    # Not in each version can this one be told to leave out those in use. None stands for one that was never opened.
-    idle = []
-    with contextlib.suppress(queue.Empty):
-        while True:
-            idle.append(pool.pool.get_nowait())
-    for connection in reversed(idle):
-        if connection is not None:
-            connection.disconnect()
-        pool.pool.put_nowait(connection)
+def close(client: Any) -> None:
+    """Let go of a client."""
+    client.close() if isinstance(client, RedisConnections) else disconnect(client)
 
 
 def send_together(node: Any, commands: list[tuple[Any, ...]]) -> list[Any]:
@@ -180,73 +194,3 @@ def send_together(node: Any, commands: list[tuple[Any, ...]]) -> list[Any]:
                 raise result
             results[n] = b""
     return results
-
-
-def limited(client: Any, timeout: float) -> Any:
-    """Return a copy of a client that says after `timeout` seconds, at the latest, that its server is gone.
-
-    Of a plain client it is a RedisConnections.
-
-    It tries once; a cluster is asked for its new layout and tried once more. The time is divided among the servers
-    that may have to be waited for. In a cluster each gets an eighth of it at least: where more than six nodes fall
-    silent at once (and do not just refuse) it takes longer.
-    """
-    if is_cluster(client):
-        return _limited_cluster(client, timeout)
-    # A connection that is made waits for its socket, and then for the first reply.
-    pool = _limited_pool(client.connection_pool, timeout * 0.45)
-    # Other pools have something to say about who gets a connection, and a provider of passwords about each of them.
-    is_plain = type(pool) is driver().ConnectionPool and not pool.connection_kwargs.get("credential_provider")
-    return RedisConnections(pool, driver().ResponseError) if is_plain else driver().Redis(connection_pool=pool)
-
-
-def _limited_pool(pool: Any, patience: float) -> Any:
-    redis = driver()
-    arguments = _arguments(pool.connection_kwargs, patience, issubclass(pool.connection_class, redis.Connection))
-    arguments["retry"] = redis.retry.Retry(redis.backoff.NoBackoff(), 0)
-    arguments.update(connection_class=pool.connection_class, max_connections=pool.max_connections)
-    if isinstance(pool, redis.BlockingConnectionPool):
-        waits = patience if pool.timeout is None else min(pool.timeout, patience)
-        return redis.BlockingConnectionPool(timeout=waits, queue_class=pool.queue_class, **arguments)
-    if not isinstance(pool, redis.sentinel.SentinelConnectionPool):
-        return redis.ConnectionPool(**arguments)
-    sentinel = copy.copy(pool.sentinel_manager)
-    each = patience / max(1, len(sentinel.sentinels))
-    sentinel.sentinels = [
-        redis.Redis(connection_pool=_limited_pool(known.connection_pool, each)) for known in sentinel.sentinels
-    ]
-    arguments.update(is_master=pool.is_master, check_connection=pool.check_connection)
-    return redis.sentinel.SentinelConnectionPool(pool.service_name, sentinel, **arguments)
-
-
-def _limited_cluster(client: Any, timeout: float) -> Any:
-    redis = driver()
-    known, manager = client.get_nodes(), client.nodes_manager
-    patience = max(timeout / 8, timeout * 0.9 / (len(known) + 1))
-    arguments = _arguments(manager.connection_kwargs, patience, True)
-    if issubclass(arguments.pop("connection_class", redis.Connection), redis.SSLConnection):
-        arguments["ssl"] = True
-    for name in ("host", "port", "db", "path"):
-        arguments.pop(name, None)
-    arguments["redis_connect_func"] = client.user_on_connect_func
-    twin = redis.RedisCluster(
-        startup_nodes=[redis.cluster.ClusterNode(node.host, node.port) for node in known],
-        require_full_coverage=manager._require_full_coverage,
-        dynamic_startup_nodes=manager._dynamic_startup_nodes,
-        address_remap=manager.address_remap,
-        **arguments,
-    )
-    # Set here and not above, since redis-py changed which of the two it goes by.
-    twin.retry, twin.cluster_error_retry_attempts = redis.retry.Retry(redis.backoff.NoBackoff(), 1), 1
-    return twin
-
-
-def _arguments(given: dict[str, Any], patience: float, is_tcp: bool) -> dict[str, Any]:
-    dropped = (*_INJECTED, "retry", "retry_on_error", "retry_on_timeout")
-    arguments = {name: value for name, value in given.items() if name not in dropped}
-    for name in ("socket_timeout", "socket_connect_timeout") if is_tcp else ("socket_timeout",):
-        arguments[name] = min(patience, arguments.get(name) or patience)
-    if arguments.get("maint_notifications_config") is not None:
-        # They would stretch the timeouts, and end redis-py's check for connections that died in the pool.
-        arguments["maint_notifications_config"] = type(arguments["maint_notifications_config"])(enabled=False)
-    return arguments

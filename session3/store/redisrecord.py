@@ -109,10 +109,19 @@ local function shifted(value)
   return value:sub(1, 12) .. times .. value:sub(45)
 end
 -- "Not there" from a replica that lags behind would log somebody out: a write, which changes nothing, makes it say
--- that it is read-only.
+-- that it is read-only. A primary that takes no writes, since its disk failed (MISCONF), knows all the same.
+-- '' where the key has another type; any other refusal is none of the record's.
+local function look(...)
+  local value = redis.pcall(...)
+  if type(value) ~= 'table' then return value end
+  return value.err:find('WRONGTYPE') and '' or redis.call(...)
+end
+local function unsure(is_there)
+  local write = is_there and redis.pcall('RENAMENX', key, key) or redis.pcall('DEL', key)
+  return type(write) == 'table' and write.err and not write.err:find('MISCONF') and write
+end
 local function refuse()
-  if redis.call('EXISTS', key) == 1 then redis.call('RENAMENX', key, key) else redis.call('DEL', key) end
-  return answer(0)
+  return unsure(redis.call('EXISTS', key) == 1) or answer(0)
 end
 """
 
@@ -124,9 +133,8 @@ def _script(body: str) -> Script:
 
 #: Answers with the value; '' is damaged, nil is not there.
 READ = _script("""
-local value = redis.pcall('GET', key)
-if not value then redis.call('DEL', key) end
-return answer(type(value) == 'table' and '' or value)
+local value = look('GET', key)
+return not value and unsure(false) or answer(value)
 """)
 
 #: ARGV: value, milliseconds to live.
@@ -136,27 +144,27 @@ return answer(redis.call('SET', key, shifted(ARGV[2]), 'PX', ARGV[3], 'NX') and 
 
 #: ARGV: value, milliseconds to live, how the value there has to begin.
 REPLACE = _script("""
-if redis.pcall('GETRANGE', key, 0, #ARGV[4] - 1) ~= ARGV[4] then return refuse() end
+if look('GETRANGE', key, 0, #ARGV[4] - 1) ~= ARGV[4] then return refuse() end
 redis.call('SET', key, shifted(ARGV[2]), 'PX', ARGV[3])
 return answer(1)
 """)
 
 #: ARGV: how the value there has to begin; '' if what a rotation left behind is to stay.
 REMOVE = _script("""
-local head = redis.pcall('GETRANGE', key, 0, 47)
-if type(head) == 'table' then head = '' end
+local head = look('GETRANGE', key, 0, 47)
 if head:sub(1, #ARGV[2]) ~= ARGV[2] then return refuse() end
 if ARGV[3] == '' and #head == 48 and head:sub(1, 4) == 's3r1' then
   local user, forward = struct.unpack('>HH', head, 45)
   if forward ~= 0 and redis.call('STRLEN', key) == 48 + user + forward then return refuse() end
 end
+if head == '' and redis.call('EXISTS', key) == 0 then return refuse() end
 return answer(redis.call('DEL', key))
 """)
 
 #: ARGV: how the value there has to begin, accessed, expires or '', milliseconds to live if it gets, or has, this.
 TOUCH = _script("""
-local head = redis.pcall('GETRANGE', key, 0, 47)
-if type(head) == 'table' or #head < 48 or head:sub(1, #ARGV[2]) ~= ARGV[2] then return refuse() end
+local head = look('GETRANGE', key, 0, 47)
+if #head < 48 or head:sub(1, #ARGV[2]) ~= ARGV[2] then return refuse() end
 local accessed, expires = struct.unpack('>dd', head, 29)
 if ARGV[3] + shift < accessed then return answer(1) end
 accessed = ARGV[3] + shift
@@ -169,6 +177,28 @@ return answer(1)
 #: Only compares the clocks.
 LOOK = _script("""
 return answer(1)
+""")
+
+#: Runs each command that the others do, on a key that is nobody's; fails with the first refusal.
+CHECK = _script("""
+local refusal
+local function try(command, ...)
+  local reply = redis.pcall(command, ...)
+  if type(reply) == 'table' and reply.err and not refusal then
+    refusal = redis.error_reply(reply.err .. ' (' .. command .. ')')
+  end
+end
+try('TIME')
+try('SET', key, 'check', 'PX', 1000, 'NX')
+try('GETRANGE', key, 0, 4)
+try('SETRANGE', key, 0, 'c')
+try('STRLEN', key)
+try('PEXPIRE', key, 1000)
+try('PTTL', key)
+try('EXISTS', key)
+try('RENAMENX', key, key)
+try('DEL', key)
+return refusal or answer(1)
 """)
 
 #: ARGV: milliseconds to live for a key that would live for ever.
