@@ -6,7 +6,9 @@ import warnings
 from typing import Any
 
 from .ClassReferences import MARK, ClassReferences
+from .datafaults import raises_again
 from .errors import ConfigurationError, DamagedRecord, NotSerializable, SerializationError
+from .merge import Sameness
 from .seals import Seal
 from .serializers import MACHINE_ERRORS, SealedSerializer, Serializer
 from .Session import Session
@@ -39,6 +41,8 @@ class SessionCodec:
         self.session_class = session_class
         self._classes = ClassReferences(serializer) if serializer.keeps_classes else None
         self._is_deterministic = getattr(serializer, "is_deterministic", False)
+        #: What a merge takes for the same.
+        self.same = Sameness(serializer)
         self._seal = seal
         self.is_sealed = seal is not None
         self._is_authentic = is_authentic or self.is_sealed
@@ -51,41 +55,50 @@ class SessionCodec:
     # -- plain payloads ----------------------------------------------------------------------------------------------
 
     def dump(self, session: Session) -> bytes:
-        has_own_state = type(session).__getstate__ is not Session.__getstate__
-        state = self._own_state_of(session) if has_own_state else session._kept()
+        state = session._state()
         try:
-            if self._classes is None:
-                return self.serializer.dumps(state)
-            if type(session).__module__ == "__main__":
-                self._warn_of_main(type(session))
-            return self._classes.head(type(session)) + self.serializer.dumps(state)
+            return self._dumped(session, state)
         except Exception as error:  # whatever a __reduce__ raises
+            if not raises_again(error, self._dumped, session, state):
+                raise
             raise SerializationError(self._explain(session, state, error)) from error
+
+    def _dumped(self, session: Session, state: dict[str, Any]) -> bytes:
+        if self._classes is None:
+            return self.serializer.dumps(state)
+        if type(session).__module__ == "__main__":
+            self._warn_of_main(type(session))
+        return self._classes.head(type(session)) + self.serializer.dumps(state)
 
     def load(self, payload: bytes) -> Session:
         """Revive a session, without what its record knows (id, times). Raises DamagedRecord or UnknownClass.
 
-        Of the MACHINE_ERRORS it raises those that are no damage, and log nobody out: where the program is deep in
-        calls, where there is no memory, and of sealed payloads where a signal says that it takes too long.
+        What a signal's handler raises meanwhile passes as it is. So do those of the MACHINE_ERRORS that are no damage:
+        where the program is deep in calls, where there is no memory, and, of sealed payloads, where it takes too long.
         """
         try:
-            if not isinstance(payload, bytes):
-                payload = memoryview(payload).tobytes()  # as some drivers give it
-            if self._classes is None:
-                session_class, state = self.session_class, payload
-            elif payload.startswith(MARK):
-                session_class, state = self._classes.split(payload)
-            else:
-                return self._load_old(payload)
-            session = session_class.__new__(session_class)
-            session.__setstate__(self.serializer.loads(state))
-            return session
-        except (ImportError, AttributeError) as error:
-            raise UnknownClass(str(error)) from error
+            return self._loaded(payload)
         except Exception as error:  # garbage can make a decoder raise anything
+            if not raises_again(error, self._loaded, payload):
+                raise
+            if isinstance(error, (ImportError, AttributeError)):
+                raise UnknownClass(str(error)) from error
             if isinstance(error, MACHINE_ERRORS) and self._is_machines(error, payload):
                 raise
             raise DamagedRecord(f"can't be decoded ({type(error).__name__}: {error})") from error
+
+    def _loaded(self, payload: bytes) -> Session:
+        if not isinstance(payload, bytes):
+            payload = memoryview(payload).tobytes()  # as some drivers give it
+        if self._classes is None:
+            session_class, state = self.session_class, payload
+        elif payload.startswith(MARK):
+            session_class, state = self._classes.split(payload)
+        else:
+            return self._load_old(payload)
+        session = session_class.__new__(session_class)
+        session.__setstate__(self.serializer.loads(state))
+        return session
 
     def _is_machines(self, error: Exception, payload: bytes) -> bool:
         """Tell whether one of the MACHINE_ERRORS says nothing about a payload. Raises MemoryError for one itself."""
@@ -114,14 +127,6 @@ class SessionCodec:
             raise TypeError("not a session")
         return session
 
-    @staticmethod
-    def _own_state_of(session: Session) -> dict[str, Any]:
-        state = session.__getstate__()
-        if not isinstance(state, dict):
-            raise SerializationError(f"{type(session).__name__}.__getstate__ must return a dict of attributes")
-        outside = session._not_kept()
-        return {name: value for name, value in state.items() if name not in outside}
-
     def _explain(self, session: Session, state: dict[str, Any], error: Exception) -> str:
         if isinstance(error, NotSerializable):
             # An item is known by its own name; that a session keeps its items in `data` is our affair.
@@ -137,7 +142,9 @@ class SessionCodec:
     def _can_dump(self, value: Any) -> bool:
         try:
             self.serializer.dumps(value)
-        except Exception:  # whatever a __reduce__ raises
+        except Exception as error:  # whatever a __reduce__ raises
+            if not raises_again(error, self.serializer.dumps, value):
+                raise
             return False
         return True
 
@@ -147,7 +154,7 @@ class SessionCodec:
             warnings.warn(
                 f"{session_class.__name__} is defined in __main__: its sessions load only where the same script runs "
                 "as the main program. Define it in a module that every process can import.",
-                stacklevel=5,
+                stacklevel=6,
             )
 
     # -- sealed payloads ---------------------------------------------------------------------------------------------

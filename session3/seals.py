@@ -68,11 +68,12 @@ class EncryptionSeal:
 
     def open(self, key: str, sealed: bytes) -> bytes:
         nonce, ciphertext = sealed[: self._NONCE], sealed[self._NONCE :]
-        for cipher in self._ciphers:
-            try:
-                return cipher.decrypt(nonce, ciphertext, _bind(key, b""))
-            except (self._invalid, ValueError):
-                continue
+        if len(nonce) == self._NONCE:
+            for cipher in self._ciphers:
+                try:
+                    return cipher.decrypt(nonce, ciphertext, _bind(key, b""))
+                except self._invalid:
+                    continue
         raise DamagedRecord("no key decrypts it")
 
 

@@ -365,14 +365,15 @@ def interrupted() -> Iterator[Any]:
     signal.signal(signal.SIGALRM, before)
 
 
-def test_what_a_signal_raises_is_no_damage_where_it_is_sure_who_wrote(interrupted: Any) -> None:
-    for seal, is_authentic in ((SignatureSeal("a key of at least sixteen characters"), False), (None, True)):
+def test_what_a_signal_raises_is_no_damage_whoever_wrote(interrupted: Any) -> None:
+    for seal, is_authentic in (
+        (SignatureSeal("a key of at least sixteen characters"), False),
+        (None, True),
+        (None, False),
+    ):
         own = SessionCodec(interrupted, DictSession, seal, is_authentic)
         with pytest.raises(TimeoutError):
             own.load(own.dump(DictSession("example1")))
-    unsealed = SessionCodec(interrupted, DictSession, None)
-    with pytest.raises(DamagedRecord):
-        unsealed.load(unsealed.dump(DictSession("example1")))
 
 
 def test_a_signal_ends_no_session_in_a_cookie(interrupted: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from .. import ids, secretkeys
+from ..datafaults import raises_again
 from ..errors import SessionError
 from ..secretkeys import Secret
 from ..serializers import MACHINE_ERRORS, JSONSerializer
@@ -122,15 +123,19 @@ class SessionBase(AsyncTwins):
 
     def decode(self, session_data: str) -> dict[Any, Any]:
         """Return the items of a text from `encode`; none, and a warning is logged, if it is not as it was signed."""
-        signer = self._token_signer()
         try:
-            items = self._serializer().loads(signer.open(session_data)[0])
+            items = self._decoded(session_data)
         except MACHINE_ERRORS:
             raise  # what was signed is as it was written
         except Exception as error:  # whatever a decoder raises
+            if not raises_again(error, self._decoded, session_data):
+                raise
             log.warning("session data was not taken: %s", error)
             return {}
         return items if isinstance(items, dict) else {}
+
+    def _decoded(self, session_data: str) -> Any:
+        return self._serializer().loads(self._token_signer().open(session_data)[0])
 
     def _serializer(self) -> Any:
         return self.serializer() if isinstance(self.serializer, type) else self.serializer

@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 from .. import expiry
 from ..cookies import check_size
+from ..datafaults import raises_again
 from ..errors import DamagedRecord
 from ..serializers import MACHINE_ERRORS
 from ..tokens import MAX_TOKEN
@@ -56,11 +57,14 @@ class SessionStore(SessionBase):
         return items
 
     def _items_of(self, payload: bytes, signed_at: int) -> dict[Any, Any]:
+        loads = self._serializer().loads
         try:
-            items = self._serializer().loads(payload)
+            items = loads(payload)
         except MACHINE_ERRORS:
             raise  # what was signed is as it was written
         except Exception as error:  # whatever a decoder raises
+            if not raises_again(error, loads, payload):
+                raise
             raise DamagedRecord(f"its data can't be decoded: {error}") from error
         if not isinstance(items, dict):
             raise DamagedRecord("it holds no items")

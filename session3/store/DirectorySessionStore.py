@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, TypeGuard
 
 from .. import ids, slots
+from ..datafaults import is_of_signal
 from ..disk import make_folder
 from ..errors import StoreUnavailable
 from ..record import Record, pack_expires, record_of, unpack_expires
@@ -65,6 +66,8 @@ class DirectorySessionStore(RecordStore):
         except (FileNotFoundError, IsADirectoryError):
             return None
         except OSError as error:
+            if is_of_signal(error):
+                raise
             raise unavailable(self, error) from error
         if record is None:
             self._report_damage(key, "no valid contents")
