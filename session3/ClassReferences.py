@@ -46,6 +46,11 @@ class ClassReferences:
         return session_class, payload[end:]
 
 
+def reference(payload: bytes) -> bytes:
+    """Return the reference to the class, as the serializer wrote it, of a payload that starts with a head."""
+    return payload[_START : _START + int.from_bytes(payload[len(MARK) : _START], "big")]
+
+
 def _checked(found: object) -> type[Session]:
     if not (isinstance(found, type) and issubclass(found, Session)):
         raise TypeError("not a session")

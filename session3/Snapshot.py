@@ -9,7 +9,7 @@ class Snapshot:
     It pickles and copies as None, so that a copy of a session is a new session to every store.
     """
 
-    __slots__ = ("accessed", "expires", "id", "key", "payload", "revision", "store")
+    __slots__ = ("accessed", "expires", "id", "is_outdated", "key", "payload", "revision", "store")
 
     def __init__(
         self,
@@ -28,6 +28,7 @@ class Snapshot:
         self.revision = revision
         self.accessed = accessed
         self.expires = expires
+        self.is_outdated = False  # written in an older way, so that a touch writes it anew
 
     def __reduce__(self) -> tuple[type[None], tuple[()]]:
         return type(None), ()

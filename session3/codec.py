@@ -5,7 +5,7 @@ import sys
 import warnings
 from typing import Any
 
-from .ClassReferences import MARK, ClassReferences
+from .ClassReferences import MARK, ClassReferences, reference
 from .datafaults import raises_again
 from .errors import ConfigurationError, DamagedRecord, NotSerializable, SerializationError
 from .merge import Sameness
@@ -18,6 +18,10 @@ _ROOM = 100  # bytes of memory that loading takes for a byte of payload, if most
 
 class UnknownClass(Exception):
     """A payload names a class that can't be imported here; not damage: another deployment wrote it."""
+
+
+class Unfit(DamagedRecord):
+    """A payload is as it was written, but no session can be made of it; the message says why."""
 
 
 class SessionCodec:
@@ -43,9 +47,12 @@ class SessionCodec:
         self._is_deterministic = getattr(serializer, "is_deterministic", False)
         #: What a merge takes for the same.
         self.same = Sameness(serializer)
-        self._seal = seal
+        self.own_seal = self._seal = seal
         self.is_sealed = seal is not None
+        self.is_authentic = is_authentic
         self._is_authentic = is_authentic or self.is_sealed
+        #: Whether the serializer tells what it wrote.
+        self.can_tell = _says(serializer, "recognizes")
         self._warned: set[type] = set()
 
     def revives(self, session_class: type[Session]) -> bool:
@@ -164,6 +171,36 @@ class SessionCodec:
 
     def open(self, key: str, sealed: bytes) -> bytes:
         return sealed if self._seal is None else self._seal.open(key, sealed)
+
+    def opened(self, key: str, sealed: bytes) -> tuple[bytes, bool]:
+        """Return the plain payload, and whether its seal is of the newest key."""
+        if self._seal is None:
+            return sealed, True
+        opened = getattr(self._seal, "opened", None)  # a seal of another's making need not know
+        return (self._seal.open(key, sealed), True) if opened is None else opened(key, sealed)
+
+    def claims(self, sealed: bytes) -> bool | None:
+        """Tell whether something looks as if it bore this seal; None: seals of this kind have no looks."""
+        if self._seal is None:
+            return False
+        claims = getattr(self._seal, "claims", None)
+        return None if claims is None else claims(sealed)
+
+    def recognizes(self, payload: bytes) -> bool | None:
+        """Tell by its looks whether a plain payload is the serializer's; None: it can't tell."""
+        if not self.can_tell:
+            return None
+        if self._classes is not None and payload.startswith(MARK):
+            payload = reference(payload)
+        return bool(self.serializer.recognizes(payload))  # type: ignore[attr-defined]
+
+
+def _says(serializer: Serializer, method: str) -> bool:
+    """Tell whether an optional method is meant for what `dumps` writes: not if a subclass overrides that alone."""
+    for cls in type(serializer).__mro__:
+        if method in vars(cls) or "dumps" in vars(cls):
+            return method in vars(cls)
+    return False
 
 
 def _is_deep() -> bool:

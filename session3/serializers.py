@@ -23,6 +23,9 @@ from .tokens import TokenSigner
 MACHINE_ERRORS = (MemoryError, RecursionError, TimeoutError, InterruptedError)
 
 
+_PICKLES = frozenset(b"\x80" + bytes([protocol]) for protocol in range(2, 6))
+
+
 class Serializer(Protocol):
     """What a record store needs of a serializer."""
 
@@ -45,6 +48,11 @@ class PickleSerializer:
         return pickle.dumps(value, self.protocol)
 
     loads = staticmethod(pickle.loads)
+
+    @staticmethod
+    def recognizes(data: bytes) -> bool:
+        """Tell whether bytes look like a pickle. An optional method: a store asks it where it accepts older ways."""
+        return data[:2] in _PICKLES and data.endswith(b".")
 
 
 class JSONSerializer:
@@ -73,6 +81,10 @@ class JSONSerializer:
 
     def loads(self, data: bytes) -> Any:
         return self._richjson.loads(data)
+
+    @staticmethod
+    def recognizes(data: bytes) -> bool:
+        return data.startswith(b"{")  # a state is a dict
 
 
 class SealedSerializer:

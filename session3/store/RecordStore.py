@@ -53,6 +53,8 @@ class RecordStore(SessionWrites, SessionStore):
         if snapshot is None:
             return self.has_session(session.id or "")
         moved = session._expires if session._expires != snapshot.expires else None
+        if snapshot.is_outdated and not self._write_anew(snapshot):
+            return False
         if not self.touch(snapshot.key, snapshot.revision, session._access_time, moved):
             return False
         snapshot.accessed, snapshot.expires = session._access_time, session._expires
