@@ -68,6 +68,28 @@ def revive(own: SessionCodec, ways: Sequence[OlderWay], key: str, sealed: bytes)
     raise failure or DamagedRecord("it is in none of the ways that this store reads")
 
 
+def renewed(own: SessionCodec, ways: Sequence[OlderWay], key: str, sealed: bytes) -> bytes | None:
+    """Return the plain payload in the own way of one in an older way; None: it is in the own one, by the newest key.
+
+    Only where the serializer was another is it decoded. Raises DamagedRecord or UnknownClass where it can't be read.
+    """
+    for way, plain, is_newest in _candidates(own, ways, key, sealed):
+        if way is not None:
+            return _converted(own, way, plain).payload if way.is_other_serializer else plain
+        told = own.recognizes(plain)
+        if told or (told is None and _is_own(own, plain)):
+            return None if is_newest else plain
+    raise DamagedRecord("it is in none of the ways that this store reads")
+
+
+def _is_own(own: SessionCodec, plain: bytes) -> bool:
+    try:
+        own.load(plain)
+    except DamagedRecord:
+        return False
+    return True
+
+
 def _candidates(
     own: SessionCodec, ways: Sequence[OlderWay], key: str, sealed: bytes
 ) -> Iterator[tuple[OlderWay | None, bytes, bool]]:

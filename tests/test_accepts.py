@@ -18,6 +18,7 @@ from session3.errors import ConfigurationError, SerializationError
 from session3.serializers import EncryptedSerializer, JSONSerializer, PickleSerializer, SignedSerializer
 from session3.Session import Session
 from session3.SessionManager import SessionManager
+from session3.store.SignedCookieSessionStore import SignedCookieSessionStore
 
 from .sessions import Bomb, Clock
 
@@ -258,7 +259,7 @@ def test_what_claims_the_present_seal_and_fails_is_read_in_no_weaker_way(memory:
         def dumps(self, value: Any) -> bytes:
             return super().dumps(value)
 
-        def loads(self, data: bytes) -> Any:
+        def loads(self, data: Any) -> Any:  # type: ignore[override]
             return pickle.loads(data[data.index(b"\x80") :])
 
     id = memory.use({}, save)
@@ -417,3 +418,132 @@ def test_keys_are_checked_and_never_shown(memory: Place) -> None:
             memory.open(accepts=[Accepted(secret_key=key)])  # type: ignore[arg-type]
     assert OLD not in repr(Accepted(secret_key=OLD))
     assert isinstance(DictSession(None), Session)
+
+
+# -- all of them ---------------------------------------------------------------------------------------------------
+
+
+def test_all_are_written_anew_at_once(place: Place, switch: Any, exploded: list[str]) -> None:
+    was, now, afterwards = switch
+    kept = [place.use(was, save) for _ in range(3)]
+    expired = place.use(was, save)
+
+    def expire(store: Any) -> None:
+        session = store.load_session(expired)
+        session._expires = place.clock() + 1
+        session["n"] = 1
+        store.save_session(session)
+
+    place.use(was, expire)
+    place.clock.advance(3600)
+    assert place.use(now, lambda store: store.reseal(look_only=True)) == (0, 3)
+    assert place.use(now, lambda store: store.reseal()) == (3, 0)
+    assert place.use(now, lambda store: store.reseal()) == (0, 0)
+    for id in kept:
+        session = place.use(afterwards, lambda store, id=id: store.load_session(id))
+        assert session.user == "alice" and session.get_access_age(place.clock()) == pytest.approx(3600, abs=1)
+
+
+def test_where_only_the_seal_is_outdated_nothing_is_unpickled(memory: Place, exploded: list[str]) -> None:
+    was = memory.open(secret_key=OLD)
+    session: Any = was.load_session(save(was))
+    session["item"] = Bomb()
+    was.save_session(session)
+    exploded.clear()
+    assert memory.open(secret_key=[NEW, OLD]).reseal() == (1, 0)
+    assert memory.open(encryption_key=NEW, accepts=[Accepted(secret_key=[NEW, OLD])]).reseal() == (1, 0)
+    assert exploded == []
+
+
+def test_what_can_not_be_read_is_left_and_said(memory: Place, caplog: pytest.LogCaptureFixture) -> None:
+    memory.use({"secret_key": OLD}, save)
+    store = memory.open(secret_key=NEW, accepts=[Accepted(secret_key=None)])
+    assert store.reseal() == (0, 1) and "can't be written anew" in caplog.text
+
+
+def test_a_writer_is_never_overwritten(memory: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    id = memory.use({"secret_key": OLD}, save)
+    store = memory.open(secret_key=[NEW, OLD])
+    replace, rivals = store.replace, [1]
+
+    def beside(key: str, record: Any, revision: int) -> bool:
+        if rivals:
+            rivals.pop()
+            session = store.load_session(id)
+            session["n"] = 1
+            store.save_session(session)
+        return bool(replace(key, record, revision))
+
+    monkeypatch.setattr(store, "replace", beside)
+    assert store.reseal() == (0, 0)
+    assert store.load_session(id)["n"] == 1
+
+
+# -- cookies -------------------------------------------------------------------------------------------------------
+
+
+COOKIES: dict[str, tuple[Any, Any, list[Accepted]]] = {
+    "another key": ((OLD, {}), (NEW, {}), [Accepted(secret_key=OLD)]),
+    "from pickle": (
+        (OLD, {"serializer": PickleSerializer()}), (OLD, {}), [Accepted(serializer=PickleSerializer())],
+    ),
+    "both": (
+        (OLD, {"serializer": PickleSerializer()}),
+        (NEW, {}),
+        [Accepted(serializer=PickleSerializer(), secret_key=OLD)],
+    ),
+    "encrypt": (
+        (OLD, {}),
+        (OLD, {"serializer": EncryptedSerializer(JSONSerializer(), NEW)}),
+        [Accepted(serializer=JSONSerializer())],
+    ),
+    "no longer encrypt": (
+        (OLD, {"serializer": EncryptedSerializer(JSONSerializer(), NEW)}),
+        (OLD, {}),
+        [Accepted(serializer=EncryptedSerializer(JSONSerializer(), NEW))],
+    ),
+    "rotated, encrypted": (
+        (OLD, {"serializer": EncryptedSerializer(JSONSerializer(), OLD)}),
+        (OLD, {"serializer": EncryptedSerializer(JSONSerializer(), [NEW, OLD])}),
+        [],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", COOKIES)
+def test_a_cookie_is_made_anew_at_the_next_request(name: str, clock: Clock) -> None:
+    (old_key, was), (key, now), accepts = COOKIES[name]
+    manager = SessionManager(SignedCookieSessionStore(old_key, clock=clock, **was), DictSession)
+    visit: Any = manager.begin(None)
+    visit.session.set_user("alice")
+    cookie: Any = manager.finish(visit)
+    ended = [_until(each, clock() + 100) for each in accepts]
+    store: Any = SignedCookieSessionStore(key, clock=clock, accepts=ended, **now)
+    manager = SessionManager(store, DictSession)
+    visit = manager.begin(cookie.value)
+    assert visit.session.user == "alice" and not visit.session.is_dirty()
+    fresh: Any = manager.finish(visit)
+    assert fresh is not None
+    again: Any = manager.begin(fresh.value)
+    assert again.session.user == "alice" and manager.finish(again) is None
+    assert SignedCookieSessionStore(key, clock=clock, **only_new(now)).load_session(fresh.value).user == "alice"
+    if accepts:
+        clock.advance(101)
+        assert store.load_session(cookie.value) is None and store.load_session(fresh.value) is not None
+
+
+def test_a_cookies_older_key_reads_its_own_way_only(clock: Clock, exploded: list[str]) -> None:
+    accepts = [Accepted(serializer=PickleSerializer()), Accepted(secret_key=OLD)]
+    session = DictSession(None)
+    session["item"] = Bomb()
+    leaked = SignedCookieSessionStore(OLD, serializer=PickleSerializer(), clock=clock)
+    leaked.save_session(session)
+    exploded.clear()
+    store = SignedCookieSessionStore(NEW, accepts=accepts, clock=clock)
+    assert store.load_session(session.id or "") is None and exploded == []
+
+
+@pytest.mark.parametrize("options", [{"secret_key": None}, {"encryption_key": OLD}, {"hash_ids": True}])
+def test_what_no_cookie_ever_was_is_refused(options: Any) -> None:
+    with pytest.raises(ConfigurationError, match="of a cookie"):
+        SignedCookieSessionStore(NEW, accepts=[Accepted(**options)])

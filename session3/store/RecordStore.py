@@ -3,11 +3,14 @@
 A store of records gives the nine verbs of RecordVerbs, and gets the whole contract of SessionStore.
 """
 
+import logging
 from collections.abc import Iterator
 from typing import Any
 
 from .. import ids
-from ..errors import SessionConflict, SessionDeleted, StoreExists, StoreUnavailable
+from ..codec import UnknownClass
+from ..errors import DamagedRecord, SessionConflict, SessionDeleted, StoreExists, StoreUnavailable
+from ..olderways import renewed
 from ..record import Record, first_revision, next_revision
 from ..Session import Session
 from ..Snapshot import Snapshot
@@ -53,8 +56,10 @@ class RecordStore(SessionWrites, SessionStore):
         if snapshot is None:
             return self.has_session(session.id or "")
         moved = session._expires if session._expires != snapshot.expires else None
-        if snapshot.is_outdated and not self._write_anew(snapshot):
-            return False
+        if snapshot.is_outdated:
+            if not self._write_anew(snapshot.key, snapshot.payload, snapshot.revision):
+                return False
+            snapshot.is_outdated = False
         if not self.touch(snapshot.key, snapshot.revision, session._access_time, moved):
             return False
         snapshot.accessed, snapshot.expires = session._access_time, session._expires
@@ -111,6 +116,36 @@ class RecordStore(SessionWrites, SessionStore):
 
     def delete_expired_sessions(self) -> tuple[int, int]:
         return self.sweep(None)
+
+    def reseal(self, *, look_only: bool = False) -> tuple[int, int]:
+        """Write anew, in the present way, the sessions that are in an older one (`accepts`, older keys).
+
+        Returns (written, left): left are those in older ways that can't be read, or, with `look_only`, all of them.
+        Works beside readers and writers, who notice nothing; decodes only what another serializer wrote.
+        """
+        written = left = 0
+        for key, record in self.scan():
+            if record.is_session(self.clock()):
+                is_written = self._reseal(key, record, look_only)
+                written, left = written + (is_written is True), left + (is_written is False)
+        return written, left
+
+    def _reseal(self, key: str, record: Record | None, look_only: bool) -> bool | None:
+        """Tell whether a record was written anew; None if there was no need, or it is gone."""
+        for _ in rounds():
+            if record is None or not record.is_session(self.clock()):
+                return None
+            try:
+                payload = renewed(self.codec, self._open_ways(), key, record.payload)
+            except (DamagedRecord, UnknownClass) as error:
+                self._report(logging.WARNING, key, f"can't be written anew: {error}")
+                return False
+            if payload is None or look_only:
+                return None if payload is None else False
+            if self._write_anew(key, payload, record.revision):
+                return True
+            record = self.read(key)
+        return False
 
     def locked(self, id: str, timeout: float = 10.0, lease: float = 60.0) -> SessionLock:
         return SessionLock(self, self._key_to_save(id), timeout, lease)

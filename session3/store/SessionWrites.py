@@ -83,19 +83,16 @@ class SessionWrites(SessionRecords):
                 return  # the other request had made the same change
         raise SessionConflict(f"{self!r}: no save of session {ids.short_hash(snapshot.key)} in {PATIENCE:g} seconds")
 
-    def _write_anew(self, snapshot: Snapshot) -> bool:
+    def _write_anew(self, key: str, payload: bytes, revision: int) -> bool:
         """Write what is stored in the present way; False if it was changed or deleted since.
 
         The state stays, and so does the revision: to requests in flight nothing happened.
         """
-        record = self.read(snapshot.key)
-        if record is None or record.revision != snapshot.revision:
+        record = self.read(key)  # its access time may have moved
+        if record is None or record.revision != revision:
             return False
-        sealed = self.codec.seal(snapshot.key, snapshot.payload)
-        if not self.replace(snapshot.key, record._replace(payload=sealed), record.revision):
-            return False
-        snapshot.is_outdated = False
-        return True
+        sealed = self.codec.seal(key, payload) if self.codec.is_sealed else payload
+        return self.replace(key, record._replace(payload=sealed), revision)
 
     def _catch_up(self, session: Session, snapshot: Snapshot, tried: int | None = None) -> Snapshot:
         """Merge into the session what others did since its snapshot, and return the snapshot of what is stored now.
