@@ -3,14 +3,16 @@
 import re
 import sys
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 from .ClassReferences import MARK, ClassReferences, reference
 from .datafaults import raises_again
 from .errors import ConfigurationError, DamagedRecord, NotSerializable, SerializationError
 from .merge import Sameness
+from .pickles import refusing_class
 from .seals import Seal
-from .serializers import MACHINE_ERRORS, SealedSerializer, Serializer
+from .serializers import MACHINE_ERRORS, SealedSerializer, Serializer, loads_again, means
 from .Session import Session
 
 _ROOM = 100  # bytes of memory that loading takes for a byte of payload, if most of them make an empty container
@@ -51,8 +53,9 @@ class SessionCodec:
         self.is_sealed = seal is not None
         self.is_authentic = is_authentic
         self._is_authentic = is_authentic or self.is_sealed
+        self._is_sure = getattr(serializer, "is_sure", None) if means(serializer, "is_sure") else None
         #: Whether the serializer tells what it wrote.
-        self.can_tell = _says(serializer, "recognizes")
+        self.can_tell = means(serializer, "recognizes")
         self._warned: set[type] = set()
 
     def revives(self, session_class: type[Session]) -> bool:
@@ -77,6 +80,22 @@ class SessionCodec:
             self._warn_of_main(type(session))
         return self._classes.head(type(session)) + self.serializer.dumps(state)
 
+    def check(self, session: Session, payload: bytes) -> None:
+        """Raise SerializationError if what is to be written could not be loaded again."""
+        if (
+            self._is_sure is not None
+            and self._is_sure(self._state_in(payload))
+            and type(session).__setstate__ is Session.__setstate__
+        ):
+            return
+        try:
+            self.load(payload)
+        except Exception as error:
+            if isinstance(error, (MemoryError, RecursionError)) or not raises_again(error, self.load, payload):
+                raise
+            state = session._state()
+            raise SerializationError(self._explain(session, state, error, self._can_load)) from error
+
     def load(self, payload: bytes) -> Session:
         """Revive a session, without what its record knows (id, times). Raises DamagedRecord or UnknownClass.
 
@@ -88,11 +107,18 @@ class SessionCodec:
         except Exception as error:  # garbage can make a decoder raise anything
             if not raises_again(error, self._loaded, payload):
                 raise
-            if isinstance(error, (ImportError, AttributeError)):
-                raise UnknownClass(str(error)) from error
             if isinstance(error, MACHINE_ERRORS) and self._is_machines(error, payload):
                 raise
-            raise DamagedRecord(f"can't be decoded ({type(error).__name__}: {error})") from error
+            what = f"({type(error).__name__}: {error})"
+            if isinstance(payload, bytes) and (name := refusing_class(self.serializer, self._state_in(payload))):
+                raise Unfit(f"can't be unpickled: class {name} {what}") from error
+            if isinstance(error, (ImportError, AttributeError)):
+                raise UnknownClass(str(error)) from error
+            raise DamagedRecord(f"can't be decoded {what}") from error
+
+    def _state_in(self, payload: bytes) -> bytes:
+        has_head = self._classes is not None and payload[:1] == MARK
+        return payload[len(MARK) + 2 + len(reference(payload)) :] if has_head else payload
 
     def _loaded(self, payload: bytes) -> Session:
         if not isinstance(payload, bytes):
@@ -134,15 +160,18 @@ class SessionCodec:
             raise TypeError("not a session")
         return session
 
-    def _explain(self, session: Session, state: dict[str, Any], error: Exception) -> str:
+    def _explain(
+        self, session: Session, state: dict[str, Any], error: Exception, is_fine: Callable[[Any], bool] | None = None
+    ) -> str:
+        is_fine = is_fine or self._can_dump
         if isinstance(error, NotSerializable):
             # An item is known by its own name; that a session keeps its items in `data` is our affair.
             path = re.sub(r"^data(?=\[)|^data\.", "", error.path) if isinstance(state.get("data"), dict) else error.path
             return f"{session!r} can't be saved: {path}: {error.why}"
         for name, value in state.items():
-            if not self._can_dump(value):
+            if not is_fine({name: value}):
                 items = value if name == "data" and isinstance(value, dict) else {}
-                culprit = next((f"item {key!r}" for key, item in items.items() if not self._can_dump(item)), None)
+                culprit = next((f"item {key!r}" for key, item in items.items() if not is_fine({key: item})), None)
                 return f"{session!r} can't be saved: {culprit or f'attribute {name!r}'}: {error}"
         return f"{session!r} can't be saved: {error}"
 
@@ -154,6 +183,9 @@ class SessionCodec:
                 raise
             return False
         return True
+
+    def _can_load(self, value: Any) -> bool:
+        return loads_again(self.serializer, self.serializer.dumps(value))
 
     def _warn_of_main(self, session_class: type) -> None:
         if session_class not in self._warned:
@@ -193,14 +225,6 @@ class SessionCodec:
         if self._classes is not None and payload.startswith(MARK):
             payload = reference(payload)
         return bool(self.serializer.recognizes(payload))  # type: ignore[attr-defined]
-
-
-def _says(serializer: Serializer, method: str) -> bool:
-    """Tell whether an optional method is meant for what `dumps` writes: not if a subclass overrides that alone."""
-    for cls in type(serializer).__mro__:
-        if method in vars(cls) or "dumps" in vars(cls):
-            return method in vars(cls)
-    return False
 
 
 def _is_deep() -> bool:

@@ -725,17 +725,22 @@ class SealContract:
             ({"secret_key": old}, {"secret_key": [new, old]}, {"secret_key": new}),
             ({}, {"secret_key": new, "accepts": [Accepted(secret_key=None)]}, {"secret_key": new}),
         ):
-            session = stored(make_store(**was), data={"cart": ["tea"]})
+            store = make_store(**was)
+            session, seen = stored(store, data={"cart": ["tea"]}), stored(store)
             store = make_store(**now)
+            visitor = store.load_session(seen.id)
+            visitor._access_time += 100
+            store.save_session(visitor)
             one, other = store.load_session(session.id), store.load_session(session.id)
             one._access_time += 100
             assert not store.is_changed(one)
             store.save_session(one)
-            assert make_store(**then).load_session(session.id)["cart"] == ["tea"]
             assert abs(store.load_session(session.id)._access_time - one._access_time) < SOON
             other["n"] = 1
             store.save_session(other)
-            assert make_store(**then).load_session(session.id).data == {"cart": ["tea"], "n": 1}
+            store = make_store(**then)
+            assert store.load_session(session.id).data == {"cart": ["tea"], "n": 1}
+            assert store.load_session(seen.id).user == "alice"
             store.delete_session(session.id)
 
     def test_all_that_is_in_an_older_way_is_written_anew(self, make_store: Any) -> None:

@@ -12,9 +12,9 @@ from typing import Any
 
 from .. import ids, secretkeys
 from ..datafaults import raises_again
-from ..errors import SessionError
+from ..errors import SerializationError, SessionError
 from ..secretkeys import Secret
-from ..serializers import MACHINE_ERRORS, JSONSerializer
+from ..serializers import MACHINE_ERRORS, JSONSerializer, loads_again
 from ..tokens import TokenSigner
 from .AsyncTwins import AsyncTwins
 
@@ -119,7 +119,7 @@ class SessionBase(AsyncTwins):
 
     def encode(self, session_dict: dict[Any, Any]) -> str:
         """Return items as signed, URL-safe text."""
-        return self._token_signer().sign(_as_bytes(self._serializer().dumps(session_dict)))
+        return self._token_signer().sign(self._dumped(session_dict))
 
     def decode(self, session_data: str) -> dict[Any, Any]:
         """Return the items of a text from `encode`; none, and a warning is logged, if it is not as it was signed."""
@@ -133,6 +133,16 @@ class SessionBase(AsyncTwins):
             log.warning("session data was not taken: %s", error)
             return {}
         return items if isinstance(items, dict) else {}
+
+    def _dumped(self, items: dict[Any, Any]) -> bytes:
+        """Return the bytes of items. Raises SerializationError for what could not be loaded again, by name."""
+        serializer = self._serializer()
+        dumped = serializer.dumps(items)
+        if loads_again(serializer, dumped):
+            return _as_bytes(dumped)
+        culprits = [key for key, item in items.items() if not loads_again(serializer, serializer.dumps({key: item}))]
+        what = f"item {culprits[0]!r}" if culprits else "something in it"
+        raise SerializationError(f"{self!r} can't be saved: {what} would not load again")
 
     def _decoded(self, session_data: str) -> Any:
         return self._serializer().loads(self._token_signer().open(session_data)[0])

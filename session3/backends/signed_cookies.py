@@ -22,7 +22,7 @@ from ..datafaults import raises_again
 from ..errors import DamagedRecord
 from ..serializers import MACHINE_ERRORS
 from ..tokens import MAX_TOKEN
-from .base import SessionBase, _as_bytes
+from .base import SessionBase
 
 log = logging.getLogger("session3")
 R = TypeVar("R")
@@ -104,7 +104,7 @@ class SessionStore(SessionBase):
 
     def _get_session_key(self) -> str:
         """Return the items as signed, compressed, URL-safe text."""
-        return self._token_signer(_PURPOSE).sign(_as_bytes(self._serializer().dumps(self._session)))
+        return self._token_signer(_PURPOSE).sign(self._dumped(self._session))
 
     @classmethod
     def clear_expired(cls) -> None:

@@ -44,6 +44,7 @@ class SessionWrites(SessionRecords):
     """What a save does to a record that nobody, or somebody, has written meanwhile."""
 
     def _record(self, session: Session, key: str, payload: bytes, revision: int) -> Record:
+        self.codec.check(session, payload)
         sealed = self.codec.seal(key, payload) if self.codec.is_sealed else payload
         times = session._creation_time, self.clock(), session._access_time, session._expires
         return record_of((sealed, revision, *times, user_key_text(session.get_user_key()), None))

@@ -132,6 +132,7 @@ class SignedCookieSessionStore(SessionStore):
         plain, snapshot = self.codec.dump(session), self._snapshot_of(session)
         if snapshot is not None and self._is_current(session, plain, snapshot):
             return
+        self.codec.check(session, plain)
         accessed = max(session._access_time, self.clock())
         opened = _Opened(plain, session._creation_time, accessed, session._expires, False, ())
         token = self._seal(opened)
