@@ -110,13 +110,15 @@ class SessionCodec:
             if isinstance(error, MACHINE_ERRORS) and self._is_machines(error, payload):
                 raise
             what = f"({type(error).__name__}: {error})"
-            if isinstance(payload, bytes) and (name := refusing_class(self.serializer, self._state_in(payload))):
+            if name := refusing_class(self.serializer, self._state_in(payload)):
                 raise Unfit(f"can't be unpickled: class {name} {what}") from error
             if isinstance(error, (ImportError, AttributeError)):
                 raise UnknownClass(str(error)) from error
             raise DamagedRecord(f"can't be decoded {what}") from error
 
-    def _state_in(self, payload: bytes) -> bytes:
+    def _state_in(self, payload: Any) -> bytes:
+        if not isinstance(payload, bytes):
+            return b""  # as some drivers give it, or garbage
         has_head = self._classes is not None and payload[:1] == MARK
         return payload[len(MARK) + 2 + len(reference(payload)) :] if has_head else payload
 

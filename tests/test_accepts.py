@@ -13,6 +13,7 @@ import pytest
 import session3
 from session3 import ids
 from session3.Accepted import Accepted
+from session3.backends import signed_cookies
 from session3.DictSession import DictSession
 from session3.errors import ConfigurationError, SerializationError
 from session3.serializers import EncryptedSerializer, JSONSerializer, PickleSerializer, SignedSerializer
@@ -547,3 +548,19 @@ def test_a_cookies_older_key_reads_its_own_way_only(clock: Clock, exploded: list
 def test_what_no_cookie_ever_was_is_refused(options: Any) -> None:
     with pytest.raises(ConfigurationError, match="of a cookie"):
         SignedCookieSessionStore(NEW, accepts=[Accepted(**options)])
+
+
+def test_djangos_cookie_by_an_older_key_is_sent_anew() -> None:
+    class Own(signed_cookies.SessionStore):
+        secret_key: Any = OLD
+
+    own = Own()
+    own["a"] = 1
+    own.save()
+    Own.secret_key = [NEW, OLD]
+    again = Own(own.session_key)
+    assert again["a"] == 1 and again.modified  # as middleware asks, which then saves it
+    again.save()
+    Own.secret_key = NEW
+    fresh = Own(again.session_key)
+    assert fresh["a"] == 1 and not fresh.modified

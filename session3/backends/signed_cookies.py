@@ -48,8 +48,11 @@ class SessionStore(SessionBase):
         """Return the items of the cookie. One that is not as we signed it, or is over, gives none, and `modified`."""
         signer = self._token_signer(_PURPOSE)
         try:
-            payload, signed_at = signer.open(self.session_key or "", MAX_TOKEN)
+            key = self.session_key or ""
+            payload, signed_at = signer.open(key, MAX_TOKEN)
             items = self._items_of(payload, signed_at)
+            if signer.is_outdated(key):
+                self.modified = True  # so that a cookie by the newest key goes out, before the old one is dropped
         except DamagedRecord as error:
             log.info("the cookie of %r was not taken: %s", self, error)
             self.create()  # so that a fresh cookie goes out

@@ -42,8 +42,14 @@ class RecordStore(SessionWrites, SessionStore):
             self._overwrite(session, self._key_to_save(session.id), payload)
         elif payload != snapshot.payload and not self._is_same(session, payload, snapshot):
             self._swap(session, snapshot, payload)
+            self._file_anew(session)
         elif session._access_time > snapshot.accessed:
             self._touch_session(session)
+
+    def _file_anew(self, session: Session) -> None:
+        snapshot = self._snapshot_of(session)
+        if snapshot is not None and self._plain_until and self._is_misplaced(snapshot):
+            self._move_place(snapshot)
 
     def _touch_session(self, session: Session) -> None:
         try:
@@ -56,7 +62,10 @@ class RecordStore(SessionWrites, SessionStore):
         if snapshot is None:
             return self.has_session(session.id or "")
         moved = session._expires if session._expires != snapshot.expires else None
-        if snapshot.is_outdated:
+        if self._is_misplaced(snapshot):
+            if not self._move_place(snapshot):
+                return False
+        elif snapshot.is_outdated:
             if not self._write_anew(snapshot.key, snapshot.payload, snapshot.revision):
                 return False
             snapshot.is_outdated = False
@@ -94,6 +103,7 @@ class RecordStore(SessionWrites, SessionStore):
             if found is None:
                 return
             key, id = found.key, found.id
+        self._remove_older(id)
 
     def iter_sessions(self) -> Iterator[tuple[str, Any]]:
         for key, record in self.scan():
@@ -132,17 +142,21 @@ class RecordStore(SessionWrites, SessionStore):
 
     def _reseal(self, key: str, record: Record | None, look_only: bool) -> bool | None:
         """Tell whether a record was written anew; None if there was no need, or it is gone."""
+        is_misplaced = self._older_key(key) is not None
         for _ in rounds():
             if record is None or not record.is_session(self.clock()):
                 return None
             try:
                 payload = renewed(self.codec, self._open_ways(), key, record.payload)
+                if payload is None and is_misplaced:
+                    payload = self.codec.open(key, record.payload)
             except (DamagedRecord, UnknownClass) as error:
                 self._report(logging.WARNING, key, f"can't be written anew: {error}")
                 return False
             if payload is None or look_only:
                 return None if payload is None else False
-            if self._write_anew(key, payload, record.revision):
+            snapshot = Snapshot(self, key, key, payload, record.revision, record.accessed, record.expires)
+            if self._move_place(snapshot) if is_misplaced else self._write_anew(key, payload, record.revision):
                 return True
             record = self.read(key)
         return False
@@ -156,6 +170,7 @@ class RecordStore(SessionWrites, SessionStore):
         snapshot = self._snapshot_of(session)
         if snapshot is None or self.remove(snapshot.key, snapshot.revision):
             session._snapshot = None
+            self._remove_older(session.id)
             return True
         self._catch_up(session, snapshot)
         return False
@@ -164,14 +179,16 @@ class RecordStore(SessionWrites, SessionStore):
         snapshot = self._snapshot_of(session)
         if snapshot is None:
             return self._move_whole(session, new_id)  # it was deleted in this request, or was never here: it is new
-        before = session._id_time
+        before, old_id = session._id_time, session.id
         session._set_id_time(self.clock())
         try:
             is_moved = self._move(session, snapshot, self._key_to_save(new_id), new_id, grace)
         except BaseException:
             session._set_id_time(before)
             raise
-        if not is_moved:
+        if is_moved:
+            self._remove_older(old_id)
+        else:
             session._set_id_time(before)
         return is_moved
 
@@ -223,4 +240,7 @@ class RecordStore(SessionWrites, SessionStore):
         raise SessionConflict(f"{self!r}: no rotation of session {ids.short_hash(new.key)} in {PATIENCE:g} seconds")
 
     def was_rotated(self, id: str) -> bool:
-        return ids.is_id(id) and self._is_tombstone(self._key(id))
+        if not ids.is_id(id):
+            return False
+        older = self._older_key(id)
+        return self._is_tombstone(self._key(id)) or (older is not None and self._is_tombstone(older))

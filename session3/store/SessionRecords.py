@@ -68,6 +68,7 @@ class SessionRecords(RecordVerbs):
             serializer or PickleSerializer(), session_class, make_seal(secret_key, encryption_key)
         )
         self._ways = make_ways(check_accepts(accepts), self.codec)
+        self._plain_until = _plain_until(check_accepts(accepts), hash_ids)
         self.hash_ids = hash_ids
         #: From an id to the key of its record.
         self._key: Callable[[str], str] = _hashed if hash_ids else str
@@ -81,6 +82,18 @@ class SessionRecords(RecordVerbs):
         if not ids.is_id(id):
             raise ValueError(f"a session's id must be {ids.RULE}; got {'None' if id is None else 'something else'}")
         return self._key(id)  # type: ignore[arg-type]
+
+    def _older_key(self, id: str | None) -> str | None:
+        """Return the key under which a session may be filed in an older way, that of its plain id; else None.
+
+        What looks like a hash is none: it could name a record of the present way, to who has read the store.
+        """
+        if not self._plain_until or id is None or ids.is_hash(id) or self.clock() >= self._plain_until:
+            return None
+        return str(id)
+
+    def _is_misplaced(self, snapshot: Snapshot) -> bool:
+        return snapshot.key == snapshot.id and self._older_key(snapshot.id) is not None
 
     def _forwarded_id(self, forward: str, id: str | None) -> str | None:
         # With hashed ids only who holds the old id can tell where it leads.
@@ -110,6 +123,11 @@ class SessionRecords(RecordVerbs):
         return None
 
     def _miss(self, key: str, id: str | None) -> Found | None:
+        older = self._older_key(id)
+        if older is not None and older != key:
+            record = self.read(older)
+            if record is not None and record.is_session(self.clock()):
+                return _found((older, id, record))
         if log.isEnabledFor(logging.DEBUG):  # hashes cost more than an unknown id is worth
             log.debug("%r: session %s is unknown, or has expired", self, ids.short_hash(key))
         return None
@@ -189,6 +207,14 @@ class SessionRecords(RecordVerbs):
                 self._reported.clear()
             self._reported.add(key)
             log.log(level, "%r: the record of session %s %s", self, ids.short_hash(key), what)
+
+
+def _plain_until(accepts: Sequence[Accepted], hash_ids: bool) -> float:
+    """Return until when (seconds since the epoch) records are also looked for under plain ids; 0: never."""
+    places = [each for each in accepts if each.hash_ids is not None]
+    if any(each.hash_ids for each in places) or (places and not hash_ids):
+        raise ConfigurationError("Accepted: hash_ids=False is for a store with hash_ids=True; no other switch is read")
+    return max((each.ends for each in places), default=0.0)
 
 
 def _hashed(id: str) -> str:
