@@ -101,8 +101,7 @@ class Session(SessionTokens):
 
     def _sameness(self) -> Sameness:
         """Return what its store takes for the same."""
-        codec = None if self._snapshot is None else getattr(self._snapshot.store, "codec", None)
-        return PICKLED if codec is None else codec.same
+        return PICKLED if self._snapshot is None else self._snapshot.store.codec.same
 
     # -- what is kept ------------------------------------------------------------------------------------------------
 
@@ -152,10 +151,9 @@ class Session(SessionTokens):
         if any(used_elsewhere(token, *tokens) for token in mine._used_tokens):
             raise FormTokenUsed("this form was submitted a moment ago by another request")
         merged, same = cls.__new__(cls), theirs._sameness()
-        before, ours, others = base._state(), mine._state(), theirs._state()
-        state = three_way(before, ours, others, same)
-        # Django's API keeps items in a session of any class.
-        items: Any = [before.get("data", {}), ours.get("data"), others.get("data")]
+        state = three_way(before := base._state(), ours := mine._state(), others := theirs._state(), same)
+        # Of a session of any class: Django's API keeps items in each.
+        items: Any = before.get("data", {}), ours.get("data"), others.get("data")
         if all(isinstance(each, dict) for each in items):
             state["data"] = three_way(items[0], items[1], items[2], same)
         merged.__setstate__(state)
