@@ -42,14 +42,8 @@ class RecordStore(SessionWrites, SessionStore):
             self._overwrite(session, self._key_to_save(session.id), payload)
         elif payload != snapshot.payload and not self._is_same(session, payload, snapshot):
             self._swap(session, snapshot, payload)
-            self._file_anew(session)
         elif session._access_time > snapshot.accessed:
             self._touch_session(session)
-
-    def _file_anew(self, session: Session) -> None:
-        snapshot = self._snapshot_of(session)
-        if snapshot is not None and self._plain_until and self._is_misplaced(snapshot):
-            self._move_place(snapshot)
 
     def _touch_session(self, session: Session) -> None:
         try:
@@ -62,10 +56,7 @@ class RecordStore(SessionWrites, SessionStore):
         if snapshot is None:
             return self.has_session(session.id or "")
         moved = session._expires if session._expires != snapshot.expires else None
-        if self._is_misplaced(snapshot):
-            if not self._move_place(snapshot):
-                return False
-        elif snapshot.is_outdated:
+        if snapshot.is_outdated:
             if not self._write_anew(snapshot.key, snapshot.payload, snapshot.revision):
                 return False
             snapshot.is_outdated = False
@@ -103,7 +94,6 @@ class RecordStore(SessionWrites, SessionStore):
             if found is None:
                 return
             key, id = found.key, found.id
-        self._remove_older(id)
 
     def iter_sessions(self) -> Iterator[tuple[str, Any]]:
         for key, record in self.scan():
@@ -130,7 +120,8 @@ class RecordStore(SessionWrites, SessionStore):
     def reseal(self, *, look_only: bool = False) -> tuple[int, int]:
         """Write anew, in the present way, the sessions that are in an older one (`accepts`, older keys).
 
-        Returns (written, left): left are those in older ways that can't be read, or, with `look_only`, all of them.
+        Returns (written, left): left are those in older ways that can't be read, those that wait under a plain id for
+        their browser to come by, and, with `look_only`, all of them.
         Works beside readers and writers, who notice nothing; decodes only what another serializer wrote.
         """
         written = left = 0
@@ -142,21 +133,19 @@ class RecordStore(SessionWrites, SessionStore):
 
     def _reseal(self, key: str, record: Record | None, look_only: bool) -> bool | None:
         """Tell whether a record was written anew; None if there was no need, or it is gone."""
-        is_misplaced = self._older_key(key) is not None
+        if record is not None and self._older_key(key) is not None:
+            return False if record.is_session(self.clock()) else None  # its id goes on only with its browser's cookie
         for _ in rounds():
             if record is None or not record.is_session(self.clock()):
                 return None
             try:
                 payload = renewed(self.codec, self._open_ways(), key, record.payload)
-                if payload is None and is_misplaced:
-                    payload = self.codec.open(key, record.payload)
             except (DamagedRecord, UnknownClass) as error:
                 self._report(logging.WARNING, key, f"can't be written anew: {error}")
                 return False
             if payload is None or look_only:
                 return None if payload is None else False
-            snapshot = Snapshot(self, key, key, payload, record.revision, record.accessed, record.expires)
-            if self._move_place(snapshot) if is_misplaced else self._write_anew(key, payload, record.revision):
+            if self._write_anew(key, payload, record.revision):
                 return True
             record = self.read(key)
         return False
@@ -170,7 +159,6 @@ class RecordStore(SessionWrites, SessionStore):
         snapshot = self._snapshot_of(session)
         if snapshot is None or self.remove(snapshot.key, snapshot.revision):
             session._snapshot = None
-            self._remove_older(session.id)
             return True
         self._catch_up(session, snapshot)
         return False
@@ -179,16 +167,14 @@ class RecordStore(SessionWrites, SessionStore):
         snapshot = self._snapshot_of(session)
         if snapshot is None:
             return self._move_whole(session, new_id)  # it was deleted in this request, or was never here: it is new
-        before, old_id = session._id_time, session.id
+        before = session._id_time
         session._set_id_time(self.clock())
         try:
             is_moved = self._move(session, snapshot, self._key_to_save(new_id), new_id, grace)
         except BaseException:
             session._set_id_time(before)
             raise
-        if is_moved:
-            self._remove_older(old_id)
-        else:
+        if not is_moved:
             session._set_id_time(before)
         return is_moved
 
@@ -238,6 +224,12 @@ class RecordStore(SessionWrites, SessionStore):
             earlier, record = record, self._record(session, new.key, payload, next_revision(record.revision))
             self.replace(new.key, record, earlier.revision)
         raise SessionConflict(f"{self!r}: no rotation of session {ids.short_hash(new.key)} in {PATIENCE:g} seconds")
+
+    def needs_new_id(self, session: Session) -> bool:
+        snapshot = self._snapshot_of(session)
+        if snapshot is None or snapshot.key != snapshot.id or self._older_key(snapshot.id) is None:
+            return False
+        return session._access_time > snapshot.accessed or session._says_changed()
 
     def was_rotated(self, id: str) -> bool:
         if not ids.is_id(id):

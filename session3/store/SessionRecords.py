@@ -92,9 +92,6 @@ class SessionRecords(RecordVerbs):
             return None
         return str(id)
 
-    def _is_misplaced(self, snapshot: Snapshot) -> bool:
-        return snapshot.key == snapshot.id and self._older_key(snapshot.id) is not None
-
     def _forwarded_id(self, forward: str, id: str | None) -> str | None:
         # With hashed ids only who holds the old id can tell where it leads.
         if forward and self.hash_ids:
@@ -125,9 +122,7 @@ class SessionRecords(RecordVerbs):
     def _miss(self, key: str, id: str | None) -> Found | None:
         older = self._older_key(id)
         if older is not None and older != key:
-            record = self.read(older)
-            if record is not None and record.is_session(self.clock()):
-                return _found((older, id, record))
+            return self._find(older, id)
         if log.isEnabledFor(logging.DEBUG):  # hashes cost more than an unknown id is worth
             log.debug("%r: session %s is unknown, or has expired", self, ids.short_hash(key))
         return None

@@ -95,28 +95,6 @@ class SessionWrites(SessionRecords):
         sealed = self.codec.seal(key, payload) if self.codec.is_sealed else payload
         return self.replace(key, record._replace(payload=sealed), revision)
 
-    def _move_place(self, snapshot: Snapshot) -> bool:
-        """File a session of a plain id under its hash; False if it was changed or deleted since, and nothing is done.
-
-        The old key leads to the new one, for requests in flight. The revision stays: nothing happened to them.
-        """
-        record, key = self.read(snapshot.key), self._key(snapshot.id or "")
-        if record is None or record.revision != snapshot.revision:
-            return False
-        sealed = self.codec.seal(key, snapshot.payload) if self.codec.is_sealed else snapshot.payload
-        if not self.insert(key, record._replace(payload=sealed)) and not self._is_there(key, record.revision):
-            return False
-        if not self._leave_behind(snapshot, snapshot.id, TOMBSTONE_SECONDS):
-            self.remove(key, record.revision)
-            return False
-        snapshot.key, snapshot.is_outdated = key, False
-        return True
-
-    def _remove_older(self, id: str | None) -> None:
-        """Remove what a killed process left under the plain id as it filed the session under its hash."""
-        if (older := self._older_key(id)) is not None:
-            self.remove(older)
-
     def _catch_up(self, session: Session, snapshot: Snapshot, tried: int | None = None) -> Snapshot:
         """Merge into the session what others did since its snapshot, and return the snapshot of what is stored now.
 
@@ -130,8 +108,7 @@ class SessionWrites(SessionRecords):
         if theirs is None or theirs._snapshot is None:
             log.info("%r: session %s was deleted while a request worked on it", self, ids.short_hash(snapshot.key))
             raise SessionDeleted(f"{self!r}: session {ids.short_hash(snapshot.key)} was deleted meanwhile")
-        # The same revision elsewhere: it was filed under another key, and is as it was.
-        is_own = theirs._snapshot.revision in (tried, snapshot.revision)
+        is_own = theirs._snapshot.revision == tried
         if self.on_conflict == "raise" and not is_own:
             log.warning("%r: session %s was changed by two requests at once", self, ids.short_hash(snapshot.key))
             raise SessionConflict(f"{self!r}: session {ids.short_hash(snapshot.key)} was changed meanwhile")
