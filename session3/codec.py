@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-from .ClassReferences import MARK, ClassReferences, reference
+from .ClassReferences import MARK, START, ClassReferences, reference, state_at
 from .datafaults import raises_again
 from .errors import ConfigurationError, DamagedRecord, NotSerializable, SerializationError
 from .merge import Sameness
@@ -15,6 +15,7 @@ from .seals import Seal
 from .serializers import MACHINE_ERRORS, SealedSerializer, Serializer, loads_again, means
 from .Session import Session
 
+_SETSTATE = Session.__setstate__
 _ROOM = 100  # bytes of memory that loading takes for a byte of payload, if most of them make an empty container
 
 
@@ -82,12 +83,11 @@ class SessionCodec:
 
     def check(self, session: Session, payload: bytes) -> None:
         """Raise SerializationError if what is to be written could not be loaded again."""
-        if (
-            self._is_sure is not None
-            and self._is_sure(self._state_in(payload))
-            and type(session).__setstate__ is Session.__setstate__
-        ):
-            return
+        if self._is_sure is not None and type(session).__setstate__ is _SETSTATE:
+            # Asked at each save: without a copy of the state, and without a call more.
+            start = 0 if self._classes is None else START + (payload[1] << 8 | payload[2])
+            if self._is_sure(payload, start):
+                return
         try:
             self.load(payload)
         except Exception as error:
@@ -120,7 +120,7 @@ class SessionCodec:
         if not isinstance(payload, bytes):
             return b""  # as some drivers give it, or garbage
         has_head = self._classes is not None and payload[:1] == MARK
-        return payload[len(MARK) + 2 + len(reference(payload)) :] if has_head else payload
+        return payload[state_at(payload) :] if has_head else payload
 
     def _loaded(self, payload: bytes) -> Session:
         if not isinstance(payload, bytes):

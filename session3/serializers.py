@@ -26,6 +26,7 @@ from .tokens import TokenSigner
 MACHINE_ERRORS = (MemoryError, RecursionError, TimeoutError, InterruptedError)
 
 
+_EXTENSIONS: Any = copyreg._extension_registry  # type: ignore[attr-defined]
 _NAMES_CLASS = b"\x93\x94"  # how every class is named in a pickle of protocol 4 or 5, and hardly anything else
 #: How those of Python's own are named that load whatever is in them; a text that was there before is a number.
 _OWN_CLASSES = re.compile(
@@ -60,16 +61,16 @@ class PickleSerializer:
 
     loads = staticmethod(pickle.loads)
 
-    def is_sure(self, data: bytes) -> bool:
-        """Tell whether what `dumps` wrote is sure to load: nothing in it needs a class, whose code may refuse to.
+    def is_sure(self, data: bytes, start: int = 0) -> bool:
+        """Tell whether what `dumps` wrote, from `start` on, is sure to load: no class in it could refuse to.
 
         An optional method: without it, what is to be saved is loaded once, to see. It may say False too often.
         """
-        if self.protocol < 4:
-            return False  # a subclass's, which names classes in another way
-        named = data.count(_NAMES_CLASS)
-        is_known = named == 0 or named == len(_OWN_CLASSES.findall(data))
-        return is_known and not copyreg._extension_registry  # type: ignore[attr-defined]
+        if self.protocol < 4 or _EXTENSIONS:
+            return False  # a class may be named in another way
+        if data.find(_NAMES_CLASS, start) < 0:
+            return True
+        return data.count(_NAMES_CLASS, start) == len(_OWN_CLASSES.findall(data, start))
 
     @staticmethod
     def recognizes(data: bytes) -> bool:
@@ -105,7 +106,7 @@ class JSONSerializer:
         return self._richjson.loads(data)
 
     @staticmethod
-    def is_sure(data: bytes) -> bool:
+    def is_sure(data: bytes, start: int = 0) -> bool:
         return True
 
     @staticmethod
