@@ -9,14 +9,12 @@ Values are compared as the store's own serializer would write them, never by `==
 ['t2', 'n', 'm']
 """
 
-import contextlib
 import io
 import pickle
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from .datafaults import raises_again
-from .errors import SessionError
 from .serializers import PickleSerializer, Serializer
 
 _EXACT = frozenset({bool, bytes, int, str, type(None)})
@@ -71,9 +69,15 @@ class Sameness:
         """Return a key of a dict as it would be loaded: a serializer may know keys of one kind only."""
         if self._keeps_keys or type(key) is str:
             return key
-        with contextlib.suppress(TypeError, ValueError, SessionError):  # the save will report it by name
-            return next(iter(self._serializer.loads(self._serializer.dumps({key: None}))))
-        return key
+        try:
+            return self._loaded_key(key)
+        except Exception as error:  # the save will report it by name
+            if not raises_again(error, self._loaded_key, key):
+                raise
+            return key
+
+    def _loaded_key(self, key: Any) -> Any:
+        return next(iter(self._serializer.loads(self._serializer.dumps({key: None}))))
 
     # In a dict, as a state is: a serializer need not know what is none.
     def _dump(self, value: Any) -> bytes:
