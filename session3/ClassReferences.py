@@ -17,7 +17,7 @@ from .Session import Session
 
 #: How a payload with such a head starts: no pickle does, nor the payloads of earlier versions.
 MARK = b"\x01"
-_START = len(MARK) + 2  # of the reference; before it are two bytes with its length
+START = len(MARK) + 2  # of the reference; before it are two bytes with its length
 
 
 class ClassReferences:
@@ -38,12 +38,22 @@ class ClassReferences:
 
     def split(self, payload: bytes) -> tuple[type[Session], bytes]:
         """Return the class and the state of a payload that starts with a head."""
-        end = _START + int.from_bytes(payload[len(MARK) : _START], "big")
+        end = START + int.from_bytes(payload[len(MARK) : START], "big")
         head = payload[:end]
         session_class = self._classes.get(head)
         if session_class is None or not _is_current(session_class):
-            session_class = self._classes[head] = _checked(self._serializer.loads(head[_START:]))
+            session_class = self._classes[head] = _checked(self._serializer.loads(head[START:]))
         return session_class, payload[end:]
+
+
+def state_at(payload: bytes) -> int:
+    """Return where the state starts in a payload that starts with a head."""
+    return START + int.from_bytes(payload[len(MARK) : START], "big")
+
+
+def reference(payload: bytes) -> bytes:
+    """Return the reference to the class, as the serializer wrote it, of a payload that starts with a head."""
+    return payload[START : state_at(payload)]
 
 
 def _checked(found: object) -> type[Session]:

@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from .datafaults import is_of_signal
 from .durusstorages import Interrupted, break_off, close, forget, free, import_durus, start_pack, watch
 from .errors import ConfigurationError, SessionError
 
@@ -107,6 +108,8 @@ class DurusTransactions:
                     time.sleep(random.uniform(0, _LONGEST_WAIT))
         except Exception as error:
             self._drop(error)
+            if is_of_signal(error):
+                raise
             raise _Lost(error, committing) from error
         except Interrupted as interrupted:
             self._drop(InterruptedError(repr(interrupted.cause)))
@@ -166,6 +169,8 @@ class DurusTransactions:
         except SessionError:
             raise
         except Exception as error:
+            if is_of_signal(error):
+                raise
             raise DurusFailure(_describe(error)) from error
         watch(self._connection.get_storage())
         return self._connection

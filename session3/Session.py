@@ -19,9 +19,9 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 from . import ids
-from .errors import FormTokenUsed
+from .errors import FormTokenUsed, SerializationError
 from .expiry import KeptExpiry
-from .merge import MISSING, differs, merge_tokens, three_way, used_elsewhere
+from .merge import MISSING, PICKLED, Sameness, merge_tokens, three_way, used_elsewhere
 from .serializers import PickleSerializer
 from .SessionTokens import SessionTokens
 
@@ -89,6 +89,20 @@ class Session(SessionTokens):
             kept.pop(name, None)
         return kept
 
+    def _state(self) -> dict[str, Any]:
+        """Return what a store serializes. Raises SerializationError if a `__getstate__` of its own gives no dict."""
+        if type(self).__getstate__ is Session.__getstate__:
+            return self._kept()
+        state: Any = self.__getstate__()
+        if not isinstance(state, dict):
+            raise SerializationError(f"{type(self).__name__}.__getstate__ must return a dict of attributes")
+        outside = self._not_kept()
+        return {name: value for name, value in state.items() if name not in outside}
+
+    def _sameness(self) -> Sameness:
+        """Return what its store takes for the same."""
+        return PICKLED if self._snapshot is None else self._snapshot.store.codec.same
+
     # -- what is kept ------------------------------------------------------------------------------------------------
 
     def has_info(self) -> Any:
@@ -104,7 +118,7 @@ class Session(SessionTokens):
         public = [name for name in self._kept() if not name.startswith("_") and name != "user"]
         if not public:
             return False
-        fresh = type(self)(None)
+        fresh, differs = type(self)(None), self._sameness().differs
         return any(differs(getattr(self, name), getattr(fresh, name, MISSING)) for name in public)
 
     def is_dirty(self) -> bool:
@@ -136,13 +150,14 @@ class Session(SessionTokens):
         tokens = base._form_tokens, theirs._form_tokens, cls.MAX_FORM_TOKENS
         if any(used_elsewhere(token, *tokens) for token in mine._used_tokens):
             raise FormTokenUsed("this form was submitted a moment ago by another request")
-        merged = cls.__new__(cls)
-        merged.__dict__.update({name: getattr(mine, name) for name in cls.OUTSIDE_STATE})
-        merged.__dict__.update(three_way(base._kept(), mine._kept(), theirs._kept()))
-        # Django's API keeps items in a session of any class.
-        items: list[Any] = [base.__dict__.get("data", {}), mine.__dict__.get("data"), theirs.__dict__.get("data")]
+        merged, same = cls.__new__(cls), theirs._sameness()
+        state = three_way(before := base._state(), ours := mine._state(), others := theirs._state(), same)
+        # Of a session of any class: Django's API keeps items in each.
+        items: Any = before.get("data", {}), ours.get("data"), others.get("data")
         if all(isinstance(each, dict) for each in items):
-            merged.__dict__["data"] = three_way(*items)
+            state["data"] = three_way(items[0], items[1], items[2], same)
+        merged.__setstate__(state)
+        merged.__dict__.update({name: getattr(mine, name) for name in cls.OUTSIDE_STATE})
         kept = merge_tokens(base._form_tokens, mine._form_tokens, theirs._form_tokens)
         merged._form_tokens = kept[max(0, len(kept) - cls.MAX_FORM_TOKENS) :]
         return merged

@@ -72,7 +72,7 @@ class SessionKeeper(QuixoteHooks):
             self._create(session)
         elif session is visit.loaded and self._is_to_rotate(visit, session):
             self._rotate(visit, session)
-        elif self.renew_after is not None and session is visit.loaded and self._is_due(visit, session):
+        elif session is visit.loaded and self._is_due(visit, session):
             self._renew(visit, session)
         else:
             if session._snapshot is None and session is visit.loaded:
@@ -186,8 +186,8 @@ class SessionKeeper(QuixoteHooks):
         return visit.cycle and not self._was_just_renewed(visit, session)
 
     def _is_due(self, visit: Visit, session: Session) -> bool:
-        assert self.renew_after is not None
-        return session._get_id_age() >= self.renew_after and not self._was_just_renewed(visit, session)
+        is_old = self.renew_after is not None and session._get_id_age() >= self.renew_after
+        return (is_old or self.store.needs_new_id(session)) and not self._was_just_renewed(visit, session)
 
     @staticmethod
     def _was_just_renewed(visit: Visit, session: Session) -> bool:

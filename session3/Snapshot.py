@@ -9,7 +9,7 @@ class Snapshot:
     It pickles and copies as None, so that a copy of a session is a new session to every store.
     """
 
-    __slots__ = ("accessed", "expires", "id", "is_foreign", "key", "payload", "revision", "store")
+    __slots__ = ("accessed", "expires", "id", "is_foreign", "is_outdated", "key", "payload", "revision", "store")
 
     def __init__(
         self,
@@ -29,6 +29,7 @@ class Snapshot:
         self.accessed = accessed
         self.expires = expires
         self.is_foreign = False  # True: it stands there as another store wrote it, in a way that is not ours
+        self.is_outdated = False  # True: written in an older way, so that a touch writes it anew
 
     def __reduce__(self) -> tuple[type[None], tuple[()]]:
         return type(None), ()

@@ -18,6 +18,7 @@ import secrets
 RULE = "1 to 128 letters, digits, '_', '-' and '.', not starting with '.'"
 
 _ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,127}").fullmatch
+_HASH = re.compile(r"[0-9a-f]{64}").fullmatch
 _COOKIE_ID = re.compile(r"[A-Za-z0-9_-]{8,128}").fullmatch
 
 
@@ -52,6 +53,11 @@ def is_cookie_id(value: object) -> bool:
 def hash_id(id: str) -> StoredKey:
     """Return the key that a store with `hash_ids` files the id's record under."""
     return StoredKey(hashlib.sha256(id.encode("ascii")).hexdigest())
+
+
+def is_hash(id: str) -> bool:
+    """Tell whether a text could be what `hash_id` returns."""
+    return _HASH(id) is not None
 
 
 def short_hash(id: str) -> str:

@@ -13,6 +13,8 @@ from datetime import datetime, time, timedelta, timezone, tzinfo
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from .datafaults import raises_again
+
 
 def write_moment(moment: datetime | time) -> Any:
     """Return a text, or `[text, fold, zone]`. Raises ValueError for a zone of another class than Python's own."""
@@ -60,6 +62,8 @@ def _read_zone(zone: Any) -> tzinfo | None:
         try:
             return ZoneInfo(zone)
         except OSError as error:  # a name that is a folder's
+            if not raises_again(error, ZoneInfo, zone):
+                raise
             raise ValueError(f"no time zone: {error}") from error
     days, seconds, microseconds, *name = a_list(zone)
     return timezone(timedelta(days, seconds, microseconds), *name)

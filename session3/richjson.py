@@ -19,6 +19,7 @@ from typing import Any
 from uuid import UUID
 
 from . import plainjson
+from .datafaults import raises_again
 from .errors import NotSerializable
 from .jsonmoments import a_list, moment_reader, read_timedelta, write_moment, write_timedelta
 
@@ -36,8 +37,10 @@ class _Refused(Exception):
 def dumps(value: Any) -> bytes:
     """Return JSON. Raises NotSerializable, with the path, for what would not come back as it went in."""
     try:
-        return plainjson.dumps(value) if _is_plain(value) else _written(value, 0)
+        return _write(value)
     except (_Refused, ValueError) as error:  # ValueError: an int of more digits than Python prints
+        if not raises_again(error, _write, value):
+            raise  # a signal's handler did, in the middle of it
         raise _explain(value, error) from None
 
 
@@ -47,11 +50,10 @@ def loads(data: bytes) -> Any:
     RecursionError: there was no room on the stack for what may be as it was written.
     """
     try:
-        # A byte alone is found in a sixth of the time of two.
-        if (b"!" in data and b'"!' in data) or (b"\\" in data and b"\\u" in data):
-            return _decode(data.decode("utf-8", "surrogatepass"))
-        return plainjson.loads(data)  # without tags, however they may be spelled
+        return _read(data)
     except (ArithmeticError, AttributeError, LookupError, TypeError) as error:
+        if not raises_again(error, _read, data):
+            raise  # a signal's handler did, in the middle of it
         raise ValueError(f"not the JSON of a session: {error}") from error
     except RecursionError:
         # What we wrote is never so deep by itself: then it is the program that is deep in calls at this moment.
@@ -60,7 +62,18 @@ def loads(data: bytes) -> Any:
         raise ValueError("not the JSON of a session: it is nested too deep") from None
 
 
+def _read(data: bytes) -> Any:
+    # A byte alone is found in a sixth of the time of two.
+    if (b"!" in data and b'"!' in data) or (b"\\" in data and b"\\u" in data):
+        return _decode(data.decode("utf-8", "surrogatepass"))
+    return plainjson.loads(data)  # without tags, however they may be spelled
+
+
 # -- writing ---------------------------------------------------------------------------------------------------------
+
+
+def _write(value: Any) -> bytes:
+    return plainjson.dumps(value) if _is_plain(value) else _written(value, 0)
 
 
 def _is_plain(value: Any) -> bool:
@@ -205,6 +218,8 @@ def _explain(value: Any, error: Exception, path: str = "", depth: int = 0) -> No
             try:
                 _written(part, depth + 1)
             except (_Refused, ValueError) as inner:
+                if not raises_again(inner, _written, part, depth + 1):
+                    raise
                 return _explain(part, inner, path + step, depth + 1)
     return NotSerializable(path, str(error) if isinstance(error, _Refused) else _nothing_for(value))
 

@@ -10,6 +10,7 @@ b'payload'
 """
 
 import os
+import re
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -17,6 +18,8 @@ from .drivers import missing_driver
 from .errors import ConfigurationError, DamagedRecord
 from .HMACSigner import HMACSigner
 from .secretkeys import Secret, derive
+
+_SIGNED = re.compile(rb"[A-Za-z0-9_-]{43}\.")
 
 
 class Seal(Protocol):
@@ -40,10 +43,20 @@ class SignatureSeal:
         return self._signer.sign(_bind(key, payload)) + b"." + payload
 
     def open(self, key: str, sealed: bytes) -> bytes:
+        return self.opened(key, sealed)[0]
+
+    def opened(self, key: str, sealed: bytes) -> tuple[bytes, bool]:
+        """Return the payload, and whether it is the newest key that signed it."""
         signature, dot, payload = sealed.partition(b".")
-        if dot and self._signer.verifies(_bind(key, payload), signature):
-            return payload
+        bound = _bind(key, payload)
+        if dot and self._signer.verifies(bound, signature):
+            return payload, self._signer.is_newest(bound, signature)
         raise DamagedRecord("the signature does not match")
+
+    @staticmethod
+    def claims(sealed: bytes) -> bool:
+        """Tell whether something looks as if this kind of seal had made it, whether or not it did."""
+        return looks_signed(sealed)
 
 
 class EncryptionSeal:
@@ -68,12 +81,17 @@ class EncryptionSeal:
         return nonce + self._ciphers[0].encrypt(nonce, payload, _bind(key, b""))
 
     def open(self, key: str, sealed: bytes) -> bytes:
+        return self.opened(key, sealed)[0]
+
+    def opened(self, key: str, sealed: bytes) -> tuple[bytes, bool]:
+        """Return the payload, and whether it is the newest key that encrypted it."""
         nonce, ciphertext = sealed[: self._NONCE], sealed[self._NONCE :]
-        for cipher in self._ciphers:
-            try:
-                return cipher.decrypt(nonce, ciphertext, _bind(key, b""))
-            except (self._invalid, ValueError):
-                continue
+        if len(nonce) == self._NONCE:
+            for cipher in self._ciphers:
+                try:
+                    return cipher.decrypt(nonce, ciphertext, _bind(key, b"")), cipher is self._ciphers[0]
+                except self._invalid:
+                    continue
         raise DamagedRecord("no key decrypts it")
 
 
@@ -86,6 +104,11 @@ def make_seal(
             raise ConfigurationError("give secret_key (signs) or encryption_key (encrypts and authenticates), not both")
         return EncryptionSeal(encryption_key)
     return None if secret_key is None else SignatureSeal(secret_key)
+
+
+def looks_signed(sealed: bytes) -> bool:
+    """Tell whether bytes begin as a signed payload does."""
+    return _SIGNED.match(sealed) is not None
 
 
 def _bind(key: str, payload: bytes) -> bytes:

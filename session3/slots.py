@@ -102,7 +102,9 @@ class SlotFile(LockedFile):
 
     def overwrite(self, revision: int, body: bytes) -> None:
         """Replace what the file holds; an error or a kill leaves it as it was."""
-        place = None if self._view is None else self._view.place_for(body)
+        # Of two slots with one revision none is the newest: what is only spelled anew goes into a new file.
+        is_anew = self.slot is not None and self.slot.revision == revision
+        place = None if self._view is None or is_anew else self._view.place_for(body)
         if place is None:
             self._replace_file(new_file(revision, body))
         else:

@@ -26,6 +26,7 @@ from typing import Any
 import pytest
 
 from session3 import ids
+from session3.Accepted import Accepted
 from session3.DictSession import DictSession
 from session3.errors import (
     FormTokenUsed,
@@ -726,6 +727,45 @@ class SealContract:
         store.save_session(loaded)
         assert make_store(secret_key=new).load_session(session.id)["n"] == 1
         assert make_store(secret_key=old).load_session(session.id) is None
+
+    def test_who_only_came_by_is_in_after_the_old_key_is_dropped(self, make_store: Any) -> None:
+        old, new = "0123456789abcdef0123", "fedcba9876543210"
+        for was, now, then in (
+            ({"secret_key": old}, {"secret_key": [new, old]}, {"secret_key": new}),
+            ({}, {"secret_key": new, "accepts": [Accepted(secret_key=None)]}, {"secret_key": new}),
+        ):
+            store = make_store(**was)
+            session, seen = stored(store, data={"cart": ["tea"]}), stored(store)
+            store = make_store(**now)
+            visitor = store.load_session(seen.id)
+            visitor._access_time += 100
+            store.save_session(visitor)
+            one, other = store.load_session(session.id), store.load_session(session.id)
+            one._access_time += 100
+            assert not store.is_changed(one)
+            store.save_session(one)
+            assert abs(store.load_session(session.id)._access_time - one._access_time) < SOON
+            other["n"] = 1
+            store.save_session(other)
+            store = make_store(**then)
+            assert store.load_session(session.id).data == {"cart": ["tea"], "n": 1}
+            assert store.load_session(seen.id).user == "alice"
+            store.delete_session(session.id)
+
+    def test_all_that_is_in_an_older_way_is_written_anew(self, make_store: Any) -> None:
+        store = make_store()
+        written = [stored(store, data={"n": number}).id for number in range(5)]
+        sealed = make_store(secret_key="fedcba9876543210", accepts=[Accepted(secret_key=None)])
+        assert sealed.reseal(look_only=True) == (0, 5)
+        revision = sealed.read(written[0]).revision
+        late = sealed.load_session(written[0])
+        assert sealed.reseal() == (5, 0) and sealed.reseal() == (0, 0)
+        assert sealed.read(written[0]).revision == revision
+        late["late"] = True
+        sealed.save_session(late)
+        only = make_store(secret_key="fedcba9876543210")
+        assert [only.load_session(id)["n"] for id in written] == [0, 1, 2, 3, 4]
+        assert only.load_session(written[0])["late"] is True
 
     def test_sealed_sessions_are_still_compared(self, make_store: Any, count_verbs: Any) -> None:
         store = make_store(encryption_key="0123456789abcdef0123")

@@ -87,13 +87,14 @@ def test_the_same_change_on_both_sides_is_that_change(base: dict[str, Any], both
 
 
 @given(base=STATES, mine=STATES, theirs=STATES)
-def test_every_key_is_from_who_changed_it_and_from_mine_where_both_did(
+def test_every_key_is_from_who_changed_it_and_from_mine_where_both_or_neither_did(
     base: dict[str, Any], mine: dict[str, Any], theirs: dict[str, Any]
 ) -> None:
     merged = three_way(base, mine, theirs)
     for key in "abcd":
         ours, before = mine.get(key, MISSING), base.get(key, MISSING)
-        expected = ours if differs(before, ours) else theirs.get(key, MISSING)
+        others = theirs.get(key, MISSING)
+        expected = ours if differs(before, ours) or not differs(before, others) else others
         assert merged.get(key, MISSING) is expected
 
 

@@ -11,9 +11,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from .. import ids, secretkeys
-from ..errors import SessionError
+from ..datafaults import raises_again
+from ..errors import SerializationError, SessionError
 from ..secretkeys import Secret
-from ..serializers import MACHINE_ERRORS, JSONSerializer
+from ..serializers import MACHINE_ERRORS, JSONSerializer, loads_again
 from ..tokens import TokenSigner
 from .AsyncTwins import AsyncTwins
 
@@ -118,19 +119,33 @@ class SessionBase(AsyncTwins):
 
     def encode(self, session_dict: dict[Any, Any]) -> str:
         """Return items as signed, URL-safe text."""
-        return self._token_signer().sign(_as_bytes(self._serializer().dumps(session_dict)))
+        return self._token_signer().sign(self._dumped(session_dict))
 
     def decode(self, session_data: str) -> dict[Any, Any]:
         """Return the items of a text from `encode`; none, and a warning is logged, if it is not as it was signed."""
-        signer = self._token_signer()
         try:
-            items = self._serializer().loads(signer.open(session_data)[0])
+            items = self._decoded(session_data)
         except MACHINE_ERRORS:
             raise  # what was signed is as it was written
         except Exception as error:  # whatever a decoder raises
+            if not raises_again(error, self._decoded, session_data):
+                raise
             log.warning("session data was not taken: %s", error)
             return {}
         return items if isinstance(items, dict) else {}
+
+    def _dumped(self, items: dict[Any, Any]) -> bytes:
+        """Return the bytes of items. Raises SerializationError for what could not be loaded again, by name."""
+        serializer = self._serializer()
+        dumped = serializer.dumps(items)
+        if loads_again(serializer, dumped):
+            return _as_bytes(dumped)
+        culprits = [key for key, item in items.items() if not loads_again(serializer, serializer.dumps({key: item}))]
+        what = f"item {culprits[0]!r}" if culprits else "something in it"
+        raise SerializationError(f"{self!r} can't be saved: {what} would not load again")
+
+    def _decoded(self, session_data: str) -> Any:
+        return self._serializer().loads(self._token_signer().open(session_data)[0])
 
     def _serializer(self) -> Any:
         return self.serializer() if isinstance(self.serializer, type) else self.serializer

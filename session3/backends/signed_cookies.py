@@ -19,10 +19,11 @@ from typing import Any, TypeVar
 
 from .. import expiry
 from ..cookies import check_size, overhead
+from ..datafaults import raises_again
 from ..errors import DamagedRecord
 from ..serializers import MACHINE_ERRORS
 from ..tokens import MAX_TOKEN
-from .base import SessionBase, _as_bytes
+from .base import SessionBase
 
 log = logging.getLogger("session3")
 R = TypeVar("R")
@@ -50,8 +51,11 @@ class SessionStore(SessionBase):
         """Return the items of the cookie. One that is not as we signed it, or is over, gives none, and `modified`."""
         signer = self._token_signer(_PURPOSE)
         try:
-            payload, signed_at = signer.open(self.session_key or "", MAX_TOKEN)
+            key = self.session_key or ""
+            payload, signed_at = signer.open(key, MAX_TOKEN)
             items = self._items_of(payload, signed_at)
+            if signer.is_outdated(key):
+                self.modified = True  # so that a cookie by the newest key goes out, before the old one is dropped
         except DamagedRecord as error:
             log.info("the cookie of %r was not taken: %s", self, error)
             self.create()  # so that a fresh cookie goes out
@@ -59,11 +63,14 @@ class SessionStore(SessionBase):
         return items
 
     def _items_of(self, payload: bytes, signed_at: int) -> dict[Any, Any]:
+        loads = self._serializer().loads
         try:
-            items = self._serializer().loads(payload)
+            items = loads(payload)
         except MACHINE_ERRORS:
             raise  # what was signed is as it was written
         except Exception as error:  # whatever a decoder raises
+            if not raises_again(error, loads, payload):
+                raise
             raise DamagedRecord(f"its data can't be decoded: {error}") from error
         if not isinstance(items, dict):
             raise DamagedRecord("it holds no items")
@@ -103,7 +110,7 @@ class SessionStore(SessionBase):
 
     def _get_session_key(self) -> str:
         """Return the items as signed, compressed, URL-safe text."""
-        return self._token_signer(_PURPOSE).sign(_as_bytes(self._serializer().dumps(self._session)))
+        return self._token_signer(_PURPOSE).sign(self._dumped(self._session))
 
     @classmethod
     def clear_expired(cls) -> None:

@@ -23,6 +23,7 @@ from collections.abc import Callable, Hashable, Iterator
 from typing import Any, TypeGuard
 
 from .. import ids, slots
+from ..datafaults import is_of_signal
 from ..disk import make_folder
 from ..errors import StoreUnavailable
 from ..record import Record, pack_expires, record_of, unpack_expires
@@ -65,10 +66,12 @@ class DirectorySessionStore(RecordStore):
                 slot = slots.read(path)
                 record = None if slot is None else _unpack(slot)
             except slots.NotSlots:
-                record = None if self.codec.is_sealed else read_upstream(path)
+                record = read_upstream(path) if self._reads_unsealed() else None
         except (FileNotFoundError, IsADirectoryError):
             return None
         except OSError as error:
+            if is_of_signal(error):
+                raise
             raise unavailable(self, error) from error
         if record is None:
             self._report_damage(key, "no valid contents")
@@ -217,7 +220,7 @@ class DirectorySessionStore(RecordStore):
         return self.hash_ids and id is not None and len(id) == UPSTREAM_NAME
 
     def _leftover(self, fd: int, name: str) -> Record | None:
-        return leftover(fd, name, reads_upstream=not self.codec.is_sealed)
+        return leftover(fd, name, reads_upstream=self._reads_unsealed())
 
     def _revision(self, file: slots.SlotFile) -> int | None:
         if file.slot is not None:

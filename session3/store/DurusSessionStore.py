@@ -28,6 +28,7 @@ Each write adds to the file: call `pack` now and then, at night perhaps. In the 
 from collections.abc import Hashable, Iterator
 from typing import Any
 
+from ..datafaults import raises_again
 from ..durusstorages import identity, is_bound_to_thread, is_shared, place
 from ..DurusTransactions import DurusFailure, DurusTransactions
 from ..record import Record
@@ -192,5 +193,7 @@ class DurusSessionStore(RecordStore):
         try:
             return None if found is None else durusrecord.unpack_whole(found)
         except durusrecord.DAMAGE as error:
+            if not raises_again(error, durusrecord.unpack_whole, found):
+                raise
             self._report_damage(key, repr(error))
             return None

@@ -3,11 +3,14 @@
 A store of records gives the nine verbs of RecordVerbs, and gets the whole contract of SessionStore.
 """
 
+import logging
 from collections.abc import Iterator
 from typing import Any
 
 from .. import ids
-from ..errors import SessionConflict, SessionDeleted, StoreExists, StoreUnavailable
+from ..codec import UnknownClass
+from ..errors import DamagedRecord, SessionConflict, SessionDeleted, StoreExists, StoreUnavailable
+from ..olderways import renewed
 from ..record import Record, first_revision, next_revision
 from ..Session import Session
 from ..Snapshot import Snapshot
@@ -56,6 +59,10 @@ class RecordStore(SessionWrites, SessionStore):
         if snapshot is None:
             return self.has_session(session.id or "")
         moved = session._expires if session._expires != snapshot.expires else None
+        if snapshot.is_outdated:
+            if not self._write_anew(snapshot.key, snapshot.payload, snapshot.revision):
+                return False
+            snapshot.is_outdated = False
         if not self.touch(snapshot.key, snapshot.revision, session._access_time, moved):
             return False
         snapshot.accessed, snapshot.expires = session._access_time, session._expires
@@ -115,6 +122,39 @@ class RecordStore(SessionWrites, SessionStore):
 
     def delete_expired_sessions(self) -> tuple[int, int]:
         return self.sweep(None)
+
+    def reseal(self, *, look_only: bool = False) -> tuple[int, int]:
+        """Write anew, in the present way, the sessions that are in an older one (`accepts`, older keys).
+
+        Returns (written, left): left are those in older ways that can't be read, those that wait under a plain id for
+        their browser to come by, and, with `look_only`, all of them.
+        Works beside readers and writers, who notice nothing; decodes only what another serializer wrote.
+        """
+        written = left = 0
+        for key, record in self.scan():
+            if record.is_session(self.clock()):
+                is_written = self._reseal(key, record, look_only)
+                written, left = written + (is_written is True), left + (is_written is False)
+        return written, left
+
+    def _reseal(self, key: str, record: Record | None, look_only: bool) -> bool | None:
+        """Tell whether a record was written anew; None if there was no need, or it is gone."""
+        if record is not None and self._older_key(key) is not None:
+            return False if record.is_session(self.clock()) else None  # its id goes on only with its browser's cookie
+        for _ in rounds():
+            if record is None or not record.is_session(self.clock()):
+                return None
+            try:
+                payload = renewed(self.codec, self._open_ways(), key, record.payload)
+            except (DamagedRecord, UnknownClass) as error:
+                self._report(logging.WARNING, key, f"can't be written anew: {error}")
+                return False
+            if payload is None or look_only:
+                return None if payload is None else False
+            if self._write_anew(key, payload, record.revision):
+                return True
+            record = self.read(key)
+        return False
 
     def locked(self, id: str, timeout: float = 10.0, lease: float = 60.0) -> SessionLock:
         return SessionLock(self, self._key_to_save(id), timeout, lease)
@@ -191,5 +231,14 @@ class RecordStore(SessionWrites, SessionStore):
             self.replace(new.key, record, earlier.revision)
         raise SessionConflict(f"{self!r}: no rotation of session {ids.short_hash(new.key)} in {PATIENCE:g} seconds")
 
+    def needs_new_id(self, session: Session) -> bool:
+        snapshot = self._snapshot_of(session)
+        if snapshot is None or snapshot.key != snapshot.id or self._older_key(snapshot.id) is None:
+            return False
+        return session._access_time > snapshot.accessed or session._says_changed()
+
     def was_rotated(self, id: str) -> bool:
-        return ids.is_id(id) and self._is_tombstone(self._key(id))
+        if not ids.is_id(id):
+            return False
+        older = self._older_key(id)
+        return self._is_tombstone(self._key(id)) or (older is not None and self._is_tombstone(older))

@@ -6,9 +6,11 @@ from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
 from .. import ids
-from ..codec import SessionCodec, UnknownClass
+from ..Accepted import Accepted, check_accepts
+from ..codec import SessionCodec, Unfit, UnknownClass
 from ..DictSession import DictSession
 from ..errors import ConfigurationError, DamagedRecord
+from ..olderways import OlderWay, likely, make_ways, revive
 from ..record import Record
 from ..seals import make_seal
 from ..secretkeys import Secret
@@ -44,6 +46,8 @@ class SessionRecords(RecordVerbs):
     `secret_key` signs the payloads, `encryption_key` encrypts them; each a key or a list, newest first.
     `hash_ids`: file records under the SHA-256 of their id, so that a stolen store opens no session.
     `on_conflict`: "merge" two changes of one session, let the "last" save win, or "raise" SessionConflict.
+    `accepts`: older ways of keeping sessions that are still read, a list of Accepted; each session is written in the
+    present way at its next save, or at the latest when its access time is next written.
     `clock`: seconds since the epoch, for tests.
     """
 
@@ -56,6 +60,7 @@ class SessionRecords(RecordVerbs):
         encryption_key: Secret | Sequence[Secret] | None = None,
         hash_ids: bool = False,
         on_conflict: OnConflict = "merge",
+        accepts: Sequence[Accepted] = (),
         clock: Callable[[], float] = time.time,
     ) -> None:
         if on_conflict not in ("merge", "last", "raise"):
@@ -63,6 +68,8 @@ class SessionRecords(RecordVerbs):
         self.codec = SessionCodec(
             serializer or PickleSerializer(), session_class, make_seal(secret_key, encryption_key)
         )
+        self._ways = make_ways(check_accepts(accepts), self.codec)
+        self._plain_until = _plain_until(check_accepts(accepts), hash_ids)
         self.hash_ids = hash_ids
         #: From an id to the key of its record.
         self._key: Callable[[str], str] = _hashed if hash_ids else str
@@ -76,6 +83,15 @@ class SessionRecords(RecordVerbs):
         if not ids.is_id(id):
             raise ValueError(f"a session's id must be {ids.RULE}; got {'None' if id is None else 'something else'}")
         return self._key(id)  # type: ignore[arg-type]
+
+    def _older_key(self, id: str | None) -> str | None:
+        """Return the key under which a session may be filed in an older way, that of its plain id; else None.
+
+        What looks like a hash is none: it could name a record of the present way, to who has read the store.
+        """
+        if not self._plain_until or id is None or ids.is_hash(id) or self.clock() >= self._plain_until:
+            return None
+        return str(id)
 
     def _forwarded_id(self, forward: str, id: str | None) -> str | None:
         # With hashed ids only who holds the old id can tell where it leads.
@@ -105,6 +121,9 @@ class SessionRecords(RecordVerbs):
         return None
 
     def _miss(self, key: str, id: str | None) -> Found | None:
+        older = self._older_key(id)
+        if older is not None and older != key:
+            return self._find(older, id)
         if log.isEnabledFor(logging.DEBUG):  # hashes cost more than an unknown id is worth
             log.debug("%r: session %s is unknown, or has expired", self, ids.short_hash(key))
         return None
@@ -115,12 +134,14 @@ class SessionRecords(RecordVerbs):
 
     def _revive(self, key: str, id: str | None, record: Record) -> Session | None:
         """Return the session of a record, or None, logged once for each key, if it is damaged or its class unknown."""
-        codec = self.codec
         try:
-            payload = codec.open(key, record.payload) if codec.is_sealed else record.payload
-            session = codec.load(payload)
+            session, payload, is_outdated = self._read_payload(key, record.payload)
+        except Unfit as error:
+            self._report(logging.ERROR, key, f"is treated as absent: it {error}")
+            return None
         except DamagedRecord as error:
-            self._report_damage(key, error)
+            hint = likely(self.codec, record.payload)
+            self._report_damage(key, f"{error} ({hint})" if hint else error)
             return None
         except UnknownClass as error:
             self._report(logging.ERROR, key, f"needs a class that can't be imported here: {error}")
@@ -128,7 +149,24 @@ class SessionRecords(RecordVerbs):
         session.__dict__.setdefault("_creation_time", record.created)
         session._clock = self.clock
         self._remember(session, id, key, payload, record)
+        if is_outdated and session._snapshot is not None:
+            session._snapshot.is_outdated = True
         return session
+
+    def _read_payload(self, key: str, sealed: bytes) -> tuple[Session, bytes, bool]:
+        """Return the session, its payload in the present way, and whether the record is in an older one."""
+        codec = self.codec
+        if self._ways:
+            return revive(codec, self._open_ways(), key, sealed)
+        payload, is_newest = codec.opened(key, sealed) if codec.is_sealed else (sealed, True)
+        return codec.load(payload), payload, not is_newest
+
+    def _open_ways(self) -> list[OlderWay]:
+        now = self.clock()
+        return [way for way in self._ways if now < way.ends]
+
+    def _reads_unsealed(self) -> bool:
+        return not self.codec.is_sealed or any(not way.codec.is_sealed for way in self._open_ways())
 
     def _remember(self, session: Session, id: str | None, key: str, payload: bytes, record: Record) -> None:
         session.id = id
@@ -172,6 +210,14 @@ class SessionRecords(RecordVerbs):
                 self._reported.clear()
             self._reported.add(key)
             log.log(level, "%r: the record of session %s %s", self, ids.short_hash(key), what)
+
+
+def _plain_until(accepts: Sequence[Accepted], hash_ids: bool) -> float:
+    """Return until when (seconds since the epoch) records are also looked for under plain ids; 0: never."""
+    places = [each for each in accepts if each.hash_ids is not None]
+    if any(each.hash_ids for each in places) or (places and not hash_ids):
+        raise ConfigurationError("Accepted: hash_ids=False is for a store with hash_ids=True; no other switch is read")
+    return max((each.ends for each in places), default=0.0)
 
 
 def _hashed(id: str) -> str:

@@ -3,7 +3,7 @@
 Required: `load_session`, `save_session`, `delete_session`. These three make a store.
 Optional: `setup`, `check`, `close`, `has_session`, `iter_sessions`, `delete_old_sessions`, `delete_expired_sessions`.
 Asked by the manager where a store can do better than the three methods: `create_session`, `discard_session`,
-`move_session`, `refresh_session`, `was_rotated`, `is_changed`.
+`move_session`, `refresh_session`, `needs_new_id`, `was_rotated`, `is_changed`.
 
 A store that keeps whole sessions (pickled, or the objects themselves) is written at each request and merges nothing:
 of two requests at the same time the later save wins. Derive from RecordStore for a store that does better.
@@ -192,6 +192,10 @@ class SessionStore(ABC):
         if session.id is not None and not self.has_session(session.id):
             log.info("%r was deleted while a request worked on it", session)
             raise SessionDeleted(f"{self!r}: {session!r} was deleted meanwhile")
+
+    def needs_new_id(self, session: "Session") -> bool:
+        """Tell whether a loaded session should get a new id, since it is stored in an older way that goes by the id."""
+        return False
 
     def was_rotated(self, id: str) -> bool:
         """Tell whether `id` lately became nobody because its session got another id."""

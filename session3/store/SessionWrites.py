@@ -44,6 +44,7 @@ class SessionWrites(SessionRecords):
     """What a save does to a record that nobody, or somebody, has written meanwhile."""
 
     def _record(self, session: Session, key: str, payload: bytes, revision: int) -> Record:
+        self.codec.check(session, payload)
         sealed = self.codec.seal(key, payload) if self.codec.is_sealed else payload
         times = session._creation_time, self.clock(), session._access_time, session._expires
         return record_of((sealed, revision, *times, user_key_text(session.get_user_key()), None))
@@ -82,6 +83,17 @@ class SessionWrites(SessionRecords):
             if self.codec.is_same(payload, snapshot.payload):
                 return  # the other request had made the same change
         raise SessionConflict(f"{self!r}: no save of session {ids.short_hash(snapshot.key)} in {PATIENCE:g} seconds")
+
+    def _write_anew(self, key: str, payload: bytes, revision: int) -> bool:
+        """Write what is stored in the present way; False if it was changed or deleted since.
+
+        The state stays, and so does the revision: to requests in flight nothing happened.
+        """
+        record = self.read(key)  # its access time may have moved
+        if record is None or record.revision != revision:
+            return False
+        sealed = self.codec.seal(key, payload) if self.codec.is_sealed else payload
+        return self.replace(key, record._replace(payload=sealed), revision)
 
     def _catch_up(self, session: Session, snapshot: Snapshot, tried: int | None = None) -> Snapshot:
         """Merge into the session what others did since its snapshot, and return the snapshot of what is stored now.

@@ -26,6 +26,7 @@ import pickle
 from collections.abc import Hashable, Iterator
 from typing import Any
 
+from ..datafaults import raises_again
 from ..record import Record
 from ..shelf import open_shelf
 from ..ShelfTransaction import ShelfTransaction
@@ -172,17 +173,23 @@ class ShelveSessionStore(RecordStore):
         value = shelf.get(key.encode())
         if value is None or value == _DEAD:
             return None
+        touched = shelf.get(key.encode() + _TOUCHED)
         try:
-            record = Record(**_unpickled(value))
-            touched = shelf.get(key.encode() + _TOUCHED)
-            if touched is not None:
-                revision, accessed, expires = _unpickled(touched)
-                if revision == record.revision:
-                    record = record._replace(accessed=accessed, expires=expires)
+            return _record_of(value, touched)
         except Exception as error:  # garbage can make a decoder raise anything
+            if not raises_again(error, _record_of, value, touched):
+                raise
             self._report_damage(key, error)
             return None
-        return record
+
+
+def _record_of(value: bytes, touched: bytes | None) -> Record:
+    record = Record(**_unpickled(value))
+    if touched is not None:
+        revision, accessed, expires = _unpickled(touched)
+        if revision == record.revision:
+            record = record._replace(accessed=accessed, expires=expires)
+    return record
 
 
 def _was_ours(value: bytes) -> bool:
@@ -194,7 +201,9 @@ def _was_ours(value: bytes) -> bool:
         return False
     try:
         _unpickled(value)
-    except Exception:  # garbage can make a decoder raise anything
+    except Exception as error:  # garbage can make a decoder raise anything
+        if not raises_again(error, _unpickled, value):
+            raise
         return True
     return False
 

@@ -17,18 +17,22 @@ before stays good until it expires. So set `idle_timeout` or `absolute_timeout` 
 server where that is not enough.
 """
 
+import contextlib
 import logging
 import string
 import struct
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from .. import ids, secretkeys
+from ..Accepted import AS_NOW, Accepted, check_accepts, given
 from ..codec import SessionCodec, UnknownClass
 from ..cookies import check_size
 from ..DictSession import DictSession
-from ..errors import DamagedRecord
+from ..errors import ConfigurationError, DamagedRecord
+from ..olderways import OlderWay, make_ways, revive
 from ..record import pack_expires, unpack_expires
 from ..secretkeys import Secret
 from ..serializers import JSONSerializer, Serializer
@@ -47,13 +51,21 @@ _KEY = "cookie"  # what an encrypted payload is bound to, in place of a record's
 
 
 class _Opened(NamedTuple):
-    plain: bytes
+    plain: bytes  # but for a seal of its own where older ways are accepted
     created: float
     accessed: float
     expires: float | None
+    is_outdated: bool
+    ways: tuple[OlderWay, ...]  # in which it may be, besides the present one
 
 
 _opened = maker(_Opened)
+
+
+class _Older(NamedTuple):
+    signer: TokenSigner | None  # None: as now
+    ends: float
+    ways: tuple[OlderWay, ...]
 
 
 class SignedCookieSessionStore(SessionStore):
@@ -62,7 +74,8 @@ class SignedCookieSessionStore(SessionStore):
     `salt`: another one, another kind of cookie. `serializer`: JSON by default, since a cookie has to be small, and
     since with pickle a lost key would let its finder run code. `session_class`: what JSON is revived as.
     `attributes_size`: bytes reserved for the cookie's name and attributes (SessionManager counts the real ones
-    besides). `clock`: seconds since the epoch.
+    besides). `accepts`: older ways that are still read, a list of Accepted with another serializer or secret_key.
+    `clock`: seconds since the epoch.
     """
 
     is_multiprocess_safe = True
@@ -77,12 +90,14 @@ class SignedCookieSessionStore(SessionStore):
         serializer: Serializer | None = None,
         session_class: type[Session] = DictSession,
         attributes_size: int = 80,
+        accepts: Sequence[Accepted] = (),
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.clock = clock
         self.codec = SessionCodec(serializer or JSONSerializer(), session_class, None, is_authentic=True)
         self._signer = TokenSigner(secretkeys.find(secret_key, "a cookie store"), salt=salt, clock=clock)
         self._attributes_size = attributes_size
+        self._accepts = [self._older(each, salt) for each in check_accepts(accepts)]
 
     def __repr__(self) -> str:
         return "SignedCookieSessionStore()"
@@ -94,7 +109,11 @@ class SignedCookieSessionStore(SessionStore):
         if opened is None:
             return default
         try:
-            session = self.codec.load(opened.plain)
+            if self._accepts:
+                session, plain, is_outdated = revive(self.codec, opened.ways, _KEY, opened.plain)
+                opened = opened._replace(plain=plain, is_outdated=opened.is_outdated or is_outdated)
+            else:
+                session = self.codec.load(opened.plain)
         except (DamagedRecord, UnknownClass) as error:
             log.warning("%r: session %s was signed by us, and can't be loaded: %s", self, ids.short_hash(id), error)
             return default
@@ -113,8 +132,9 @@ class SignedCookieSessionStore(SessionStore):
         plain, snapshot = self.codec.dump(session), self._snapshot_of(session)
         if snapshot is not None and self._is_current(session, plain, snapshot):
             return
+        self.codec.check(session, plain)
         accessed = max(session._access_time, self.clock())
-        opened = _Opened(plain, session._creation_time, accessed, session._expires)
+        opened = _Opened(plain, session._creation_time, accessed, session._expires, False, ())
         token = self._seal(opened)
         check_size(token, self._attributes_size)
         self._remember(session, token, opened)
@@ -163,21 +183,54 @@ class SignedCookieSessionStore(SessionStore):
     def _open(self, id: str) -> _Opened | None:
         """Return what is in a live cookie that we signed, or None."""
         try:
-            payload, _ = self._signer.open(id, MAX_TOKEN)
-            created, accessed, expires = _TIMES.unpack_from(payload)
-            plain = payload[_TIMES.size :]
-            if self.codec.is_sealed:
-                plain = self.codec.open(_KEY, plain)
+            token, is_outdated, ways = self._verified(id)
+            created, accessed, expires = _TIMES.unpack_from(token)
+            payload = token[_TIMES.size :]
+            if self.codec.is_sealed and not self._accepts:
+                payload, is_newest = self.codec.opened(_KEY, payload)
+                is_outdated = not is_newest
         except (DamagedRecord, struct.error) as error:
             log.info("%r: cookie %s was not taken: %s", self, ids.short_hash(str(id)), error)
             return None
         if expires <= self.clock():
             return None
-        return _opened((plain, created, accessed, unpack_expires(expires)))
+        return _opened((payload, created, accessed, unpack_expires(expires), is_outdated, ways))
+
+    def _verified(self, id: str) -> tuple[bytes, bool, tuple[OlderWay, ...]]:
+        """Return what is in a token, whether an older signer made it, and what older ways go with that signer."""
+        now = self.clock() if self._accepts else 0.0
+        open_ones = [each for each in self._accepts if now < each.ends]
+        try:
+            return (
+                self._signer.open(id, MAX_TOKEN)[0],
+                False,
+                tuple(way for each in open_ones if each.signer is None for way in each.ways),
+            )
+        except DamagedRecord:
+            for each in open_ones:
+                with contextlib.suppress(DamagedRecord):
+                    if each.signer is not None:
+                        return each.signer.open(id, MAX_TOKEN)[0], True, each.ways
+            raise
+
+    def _older(self, accepted: Accepted, salt: str) -> _Older:
+        if accepted.hash_ids is not None or accepted.encryption_key is not AS_NOW or accepted.secret_key is None:
+            raise ConfigurationError(
+                "Accepted: of a cookie the serializer or the secret_key was otherwise; it was always signed, and what "
+                "hides it is an EncryptedSerializer"
+            )
+        secret = given(accepted.secret_key)
+        signer = None if secret is None else TokenSigner(secret, salt=salt, clock=self.clock)
+        inner = [] if accepted.serializer is None else [replace(accepted, secret_key=None)]
+        return _Older(signer, accepted.ends, make_ways(inner, self.codec))
 
     def _is_current(self, session: Session, plain: bytes, snapshot: Snapshot) -> bool:
         """Tell whether the cookie that the browser has says it all, and is signed with the newest key."""
-        if session._expires != snapshot.expires or not self.codec.is_same(plain, snapshot.payload):
+        if (
+            snapshot.is_outdated
+            or session._expires != snapshot.expires
+            or not self.codec.is_same(plain, snapshot.payload)
+        ):
             return False
         return not self._signer.is_outdated(session.id or "")
 
@@ -190,3 +243,4 @@ class SignedCookieSessionStore(SessionStore):
         session._access_time = opened.accessed
         session._expires = opened.expires
         session._snapshot = Snapshot(self, token, _KEY, opened.plain, 0, opened.accessed, opened.expires)
+        session._snapshot.is_outdated = opened.is_outdated

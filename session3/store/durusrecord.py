@@ -3,13 +3,13 @@
 What the latter says is about the revision that it names, so that a save need not write both.
 """
 
-import contextlib
 import itertools
 import pickle
 import zlib
 from operator import itemgetter
 from typing import Any
 
+from ..datafaults import raises_again
 from ..record import Record, record_of
 
 #: In the root of a database: the tree of sessions.
@@ -72,26 +72,41 @@ def unpack_whole(found: Any) -> Record:
 
 def look(found: Any) -> Record | None:
     """Return the record, whatever its payload; None if it is damaged."""
-    with contextlib.suppress(*DAMAGE):
+    try:
         return unpack(found)
-    return None
+    except DAMAGE as error:
+        if not raises_again(error, unpack, found):
+            raise
+        return None
 
 
 def is_due(found: Any, now: float, unused_for: float | None) -> bool:
     """Tell whether a sweep takes it. A touch only puts that off, so what is not due without it is not asked for it."""
     try:
-        record = unpack_untouched(found)
-        return record.is_due(now, unused_for) and _with_touch(record, found).is_due(now, unused_for)
-    except DAMAGE:
+        return _is_due(found, now, unused_for)
+    except DAMAGE as error:
+        if not raises_again(error, _is_due, found, now, unused_for):
+            raise
         return True
+
+
+def _is_due(found: Any, now: float, unused_for: float | None) -> bool:
+    record = unpack_untouched(found)
+    return record.is_due(now, unused_for) and _with_touch(record, found).is_due(now, unused_for)
 
 
 def is_session(found: Any, now: float) -> bool:
     try:
-        record = unpack_untouched(found)
-        return record.is_session(now) or (record.forward is None and _with_touch(record, found).is_session(now))
-    except DAMAGE:
+        return _is_session(found, now)
+    except DAMAGE as error:
+        if not raises_again(error, _is_session, found, now):
+            raise
         return False
+
+
+def _is_session(found: Any, now: float) -> bool:
+    record = unpack_untouched(found)
+    return record.is_session(now) or (record.forward is None and _with_touch(record, found).is_session(now))
 
 
 def revision(found: Any) -> int | None:

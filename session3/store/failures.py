@@ -4,6 +4,7 @@ import functools
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
+from ..datafaults import is_of_signal
 from ..errors import StoreUnavailable
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -22,6 +23,8 @@ def unavailable_on(*errors: type[BaseException]) -> Callable[[F], F]:
                 try:
                     yield from method(self, *args, **kwargs)
                 except errors as error:
+                    if is_of_signal(error):
+                        raise
                     raise unavailable(self, error) from error
 
             return generate  # type: ignore[return-value]
@@ -31,6 +34,8 @@ def unavailable_on(*errors: type[BaseException]) -> Callable[[F], F]:
             try:
                 return method(self, *args, **kwargs)
             except errors as error:
+                if is_of_signal(error):  # a request's time limit, which may be a TimeoutError, and that an OSError
+                    raise
                 raise unavailable(self, error) from error
 
         return call  # type: ignore[return-value]
