@@ -74,9 +74,9 @@ class ConnectionPool:
         try:
             place = here.idle.pop()
         except IndexError:
-            place = here.free() or self._wait(here)
+            place = here.free() or self._wait(here, time.monotonic() + self._timeout)
         if place.connection is None:
-            return self._fill(place)
+            return self._fill_or_wait(here, place)
         if self._clock() - place.used > MAX_IDLE:  # a firewall may have dropped it, and tells nobody
             self.replace(place)
         return place
@@ -119,11 +119,30 @@ class ConnectionPool:
             raise
         return place
 
-    def _wait(self, here: Places) -> Place:
+    def _fill_or_wait(self, here: Places, place: Place) -> Place:
+        """Open a connection; or take the next that comes back, where the server may have no room for another."""
         deadline = time.monotonic() + self._timeout
+        kept: list[Place] = []  # empty, until the end: else they would be what is free
+        try:
+            while place.connection is None:
+                kept.append(place)
+                try:
+                    place.fill(self._lend(), self._generation, self._clock())
+                except StoreUnavailable:
+                    if not here.filled:  # none of ours to wait for
+                        raise
+                    place = self._wait(here, deadline)
+                else:
+                    kept.pop()
+            return place
+        finally:
+            for one in kept:
+                self.discard(one)
+
+    def _wait(self, here: Places, deadline: float) -> Place:
         waiter = Waiter()
         try:
-            left = self._timeout
+            left = deadline - time.monotonic()
             while left > 0 or not waiter.was_queued:
                 waiter.queue(here)
                 here.match()

@@ -60,10 +60,12 @@ class Place:
         self.generation, self.opened = generation, now
         self.number = next(_numbers)
         _open[self.number] = self.connection
+        self.here.filled.add(self.number)
 
     def empty(self, is_broken: bool = False) -> None:
         """Close the connection, or give it back to where it is from."""
-        _open.pop(self.number, None)  # first: what is in there, nobody else would let go
+        self.here.filled.discard(self.number)
+        _open.pop(self.number, None)  # before the rest: what is in there, nobody else would let go
         connection, give_back, self.connection, self.give_back = self.connection, self.give_back, None, None
         if connection is None:
             return
@@ -87,6 +89,7 @@ class Places:
         self.pid = _getpid()
         self.idle: deque[Place] = deque()  # places with a connection, the last used on the right
         self.waiting: deque[Waiter] = deque()
+        self.filled: set[int] = set()  # numbers of the connections, idle or at work
         ref = weakref.ref(pool)
         self.room = deque(Place(ref, self) for _ in range(size))  # places without one
 

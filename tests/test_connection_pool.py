@@ -125,6 +125,66 @@ def test_what_can_not_be_opened_costs_no_place(clock: Clock) -> None:
             pool.take()
 
 
+def test_where_the_server_allows_no_more_the_next_that_comes_back_will_do(kind: type[Connection]) -> None:
+    """As with as many processes that together want more than the server has."""
+
+    def open() -> Loan:
+        if kind.opened - kind.closed >= 2:
+            raise StoreUnavailable("too many clients")
+        return Loan(kind())
+
+    pool, errors = ConnectionPool("a store", open, 10, 60.0), []
+
+    def work() -> None:
+        for _ in range(20):
+            try:
+                place = pool.take()
+            except StoreUnavailable as error:
+                errors.append(error)
+            else:
+                pool.give_back(place)
+
+    held = [pool.take(), pool.take()]
+    threads = [threading.Thread(target=work) for _ in range(20)]
+    for thread in threads:
+        thread.start()
+    for place in held:
+        pool.give_back(place)
+    for thread in threads:
+        thread.join()
+    assert errors == [] and kind.opened == 2
+    assert len(pool._here.idle) + len(pool._here.room) == 10
+
+
+def test_a_server_that_went_away_is_told_at_once(kind: type[Connection]) -> None:
+    """Whoever waits for one that was at work meanwhile is told, too."""
+
+    def open() -> Loan:
+        if kind.opened:
+            raise StoreUnavailable("no server")
+        return Loan(kind())
+
+    pool, told = ConnectionPool("a store", open, 4, 60.0), []
+    at_work = pool.take()
+
+    def work() -> None:
+        try:
+            pool.take()
+        except StoreUnavailable as error:
+            told.append(str(error))
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    while len(pool._here.waiting) < 8:
+        pass
+    pool.discard(at_work)
+    for thread in threads:
+        thread.join(30)
+    assert told == ["no server"] * 8
+    assert len(pool._here.room) == 4
+
+
 def test_idle_ones_are_closed_after_a_while(pool: ConnectionPool, kind: type[Connection], clock: Clock) -> None:
     for place in [pool.take() for _ in range(3)]:
         pool.give_back(place)

@@ -231,7 +231,7 @@ import os
 from importlib import import_module
 from session3.store.{store} import {store}
 
-store = {store}(lambda: import_module({driver!r}).connect(**{settings!r}), "crowd", max_connections=8, timeout=60)
+store = {store}(lambda: import_module({driver!r}).connect(**{settings!r}), "crowd", timeout=60)
 
 def application(environ, start_response):
     id = environ["PATH_INFO"].strip("/")
