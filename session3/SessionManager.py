@@ -15,19 +15,20 @@ hooks are in QuixoteHooks. A manager holds no state of a request, and is as safe
 
 import logging
 from contextvars import ContextVar
+from datetime import timedelta
 from typing import Literal
 
-from . import ids
+from . import ids, managersettings
 from .cookies import CookieChange, CookieOptions
-from .errors import ConfigurationError, SessionDeleted, StoreUnavailable
+from .errors import SessionDeleted, StoreUnavailable
+from .managersettings import NOT_GIVEN, Settled
 from .Session import Session
 from .SessionKeeper import SessionKeeper
+from .store import older_stores
 from .store.SessionStore import SessionStore, private_copy
 from .Visit import Visit
 
 log = logging.getLogger("session3")
-
-_FOR_EVER = 1e11  # seconds, three thousand years; the calendars of servers end some day
 
 OnUnavailable = Literal["raise", "anonymous"]
 
@@ -35,7 +36,7 @@ OnUnavailable = Literal["raise", "anonymous"]
 _beginning: ContextVar[Visit | None] = ContextVar("session3_beginning", default=None)
 
 
-class SessionManager(SessionKeeper):
+class SessionManager(SessionKeeper, metaclass=Settled):
     """Policy of a site's sessions. Subclass it and override what should be otherwise; overrides are honoured.
 
     `idle_timeout` (seconds): a session ends when it was not used for so long. `absolute_timeout` (seconds): a session
@@ -54,41 +55,50 @@ class SessionManager(SessionKeeper):
     #: Seconds for which the old id leads to the session after `cycle_session`, and after `renew_after`.
     CYCLE_GRACE: float = 10
 
+    # What `__init__` is not given is the class's: a subclass may say otherwise.
+    session_class: type[Session] = Session
+    cookie: CookieOptions = CookieOptions()
+    idle_timeout: float | None = None
+    absolute_timeout: float | None = None
+    rotate_on_login: bool = True
+    renew_after: float | None = None
+    on_unavailable: OnUnavailable = "raise"
+    trust_forwarded_proto: bool = False
+
     def __init__(
         self,
         store: SessionStore,
-        session_class: type[Session] = Session,
+        session_class: type[Session] = NOT_GIVEN,
         *,
         cookie: CookieOptions | None = None,
-        idle_timeout: float | None = None,
-        absolute_timeout: float | None = None,
-        rotate_on_login: bool = True,
-        renew_after: float | None = None,
-        on_unavailable: OnUnavailable = "raise",
-        trust_forwarded_proto: bool = False,
+        idle_timeout: float | timedelta | None = NOT_GIVEN,
+        absolute_timeout: float | timedelta | None = NOT_GIVEN,
+        rotate_on_login: bool = NOT_GIVEN,
+        renew_after: float | timedelta | None = NOT_GIVEN,
+        on_unavailable: OnUnavailable = NOT_GIVEN,
+        trust_forwarded_proto: bool = NOT_GIVEN,
     ) -> None:
-        timeouts = {"idle_timeout": idle_timeout, "absolute_timeout": absolute_timeout, "renew_after": renew_after}
-        for name, seconds in timeouts.items():
-            if seconds is not None and not 0 < seconds < _FOR_EVER:
-                raise ConfigurationError(
-                    f"{name} is a number of seconds above 0 and below {_FOR_EVER:g}, or None; got {seconds!r}"
-                )
-        if on_unavailable not in ("raise", "anonymous"):
-            raise ConfigurationError(f'on_unavailable is "raise" or "anonymous", not {on_unavailable!r}')
-        if not store.revives(session_class):
-            name = session_class.__name__
-            raise ConfigurationError(
-                f"{store!r} would revive its sessions as another class; give it session_class={name}"
-            )
+        settings = {
+            "session_class": session_class,
+            "cookie": NOT_GIVEN if cookie is None else cookie,
+            "idle_timeout": idle_timeout,
+            "absolute_timeout": absolute_timeout,
+            "rotate_on_login": rotate_on_login,
+            "renew_after": renew_after,
+            "on_unavailable": on_unavailable,
+            "trust_forwarded_proto": trust_forwarded_proto,
+        }
+        for name, value in settings.items():
+            if value is not NOT_GIVEN:
+                setattr(self, name, value)
         self.store = store
-        self.session_class = session_class
-        self.cookie = cookie or CookieOptions()
-        self.idle_timeout = idle_timeout
-        self.absolute_timeout = absolute_timeout
-        self.rotate_on_login = rotate_on_login
-        self.renew_after = renew_after
-        self.on_unavailable = on_unavailable
-        self.trust_forwarded_proto = trust_forwarded_proto
+        self._check_settings()
+
+    def _check_settings(self) -> None:
+        """Check all that is set. Raises ConfigurationError."""
+        made_by = type(self).new_session, type(self)._create_session
+        self._makes_its_own = made_by != (SessionManager.new_session, SessionManager._create_session)
+        managersettings.settle(self, self._makes_its_own)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} over {self.store!r}>"
@@ -120,7 +130,7 @@ class SessionManager(SessionKeeper):
         visit.session = session
         if session is visit.loaded or session._snapshot is not None:
             visit.loaded = session
-            visit.user_key = session.get_user_key()
+            visit.user_key = session._user_key()
             visit.kept_expiry = session._kept_expiry()
             if session._expires is not None and not session._ends_with_browser():
                 visit.expires = session._expires
@@ -150,7 +160,7 @@ class SessionManager(SessionKeeper):
         # Last: had the new session failed to be saved, the request would have failed, and nobody been logged out.
         for session in visit.ended:
             if session.id is not None:
-                self.store.delete_session(session)
+                older_stores.delete(self.store, session)
         self.commit_changes(visit.session)
         return change or visit.asked
 
@@ -166,31 +176,55 @@ class SessionManager(SessionKeeper):
         visit = _beginning.get() or self._visit_of_request()
         visit.loaded = session = self._load(visit.cookie_value)
         if session is None:
-            session = self._create_session()
+            return self._create_session()
         session._set_access_time(self._resolution(session._kept_expiry()))
         return session
 
     def _load(self, cookie_value: str | None) -> Session | None:
         if cookie_value is None or not self.store.accepts_cookie(cookie_value):
             return None
-        session: Session | None = self.get(cookie_value)
+        found: Session | None = self.get(cookie_value)
+        session = None if found is None else self._as_ours(found)
         if session is None:
             return None
+        if session._snapshot is None:
+            session = private_copy(session)
+            session._count_as_past(self.store.clock())
         # The timeouts may be stricter now than they were when the record was written.
         deadline = self._deadline(session, session._kept_expiry())
         if deadline is not None and deadline <= self.store.clock():
             return None
         if session._snapshot is None:
-            session = private_copy(session)
             session._expires = deadline
         session._clock = self.store.clock
+        if self._makes_its_own:
+            session._fresh = self._create_session
         return session
+
+    def _as_ours(self, session: Session) -> Session | None:
+        """Return a stored session as one of our class, if the site's class was changed since; None if it is no base."""
+        found = type(session)
+        if isinstance(session, self.session_class):
+            return session
+        if not issubclass(self.session_class, found):
+            log.error(
+                "%r: %r is a %s, and no %s; it is treated as absent",
+                self.store, session, found.__name__, self.session_class.__name__,
+            )  # fmt: skip
+            return None
+        ours, made, state = self.session_class.__new__(self.session_class), self._create_session(), session._kept()
+        ours.__dict__.update({name: value for name, value in made._kept().items() if name not in state})
+        ours.__setstate__(state)
+        ours.__dict__.update({name: value for name, value in session.__dict__.items() if name not in state})
+        return ours
 
     def _introduce(self, session: Session, visit: Visit) -> None:
         """Tell a new session what only the manager knows, whoever made it."""
+        session._make_containers()  # where its constructor did not call ours
         session._clock = self.store.clock
         session._creation_time = session._access_time = self.store.clock()
         session._remote_address = session._remote_address or visit.remote_address
+        session._set_fresh()
 
     def new_session(self, id: str | None) -> Session:
         """Return a new session; it is stored when the request ends, if it is worth keeping."""

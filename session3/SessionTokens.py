@@ -2,6 +2,12 @@
 
 import hmac
 import secrets
+from abc import abstractmethod
+from collections.abc import Iterable
+from typing import Any
+
+from .merge import merge_tokens
+from .userkeys import UserKey
 
 CSRF_TOKEN_NAME = "csrf_token"  # the form field that Quixote's own sessions look at
 _NONE: frozenset[str] = frozenset()
@@ -14,7 +20,12 @@ class SessionTokens:
 
     _form_tokens: list[str]
     _csrf_token: str | None = None
+    #: Others that are valid, too: of pages that were made at the same time, before one token was stored.
+    _other_csrf_tokens: Iterable[str] = ()
     _used_tokens: tuple[str, ...] = ()  # in this request
+
+    @abstractmethod
+    def _user_key(self) -> UserKey: ...
 
     # -- form tokens -------------------------------------------------------------------------------------------------
 
@@ -40,29 +51,50 @@ class SessionTokens:
     def _tokens(self) -> frozenset[str]:
         if not self._form_tokens and not self._csrf_token:
             return _NONE
-        return frozenset([*self._form_tokens, *([self._csrf_token] if self._csrf_token else [])])
+        return frozenset([*self._form_tokens, *self._csrf_tokens()])
 
     def _forget_tokens(self, known: frozenset[str]) -> None:
         # Called by the manager when the user changed; tokens made since, for pages that are on their way, stay.
         self._form_tokens = [token for token in self._form_tokens if token not in known]
-        if self._csrf_token in known:
-            self._csrf_token = None
+        self._set_csrf_tokens([token for token in self._csrf_tokens() if token not in known])
 
     # -- tokens against cross-site request forgery -------------------------------------------------------------------
 
     def get_csrf_token(self) -> str:
         """Return the session's token for a hidden form field; made at the first call."""
         if self._csrf_token is None:
-            self._csrf_token = secrets.token_hex(16)
-        return self._csrf_token
+            self._set_csrf_tokens([secrets.token_hex(16)])
+        return self._csrf_token  # type: ignore[return-value]
 
     def valid_csrf_token(self, name: str | None = None) -> bool:
-        """Tell whether Quixote's current request is a POST with this session's token in the field `name`."""
+        """Tell whether Quixote's current request is a POST with a token of this session in the field `name`."""
         from quixote import get_param, get_request
 
         if get_request().get_method() != "POST":
             return False
         value = get_param(name or CSRF_TOKEN_NAME, None)
-        if not isinstance(value, str) or not value or self._csrf_token is None:
-            return False
-        return hmac.compare_digest(value.encode("utf-8", "surrogatepass"), self._csrf_token.encode())
+        return isinstance(value, str) and self._is_csrf_token(value)
+
+    def _is_csrf_token(self, value: str) -> bool:
+        given = value.encode("utf-8", "surrogatepass")
+        return any(hmac.compare_digest(given, token.encode()) for token in self._csrf_tokens())
+
+    def _csrf_tokens(self) -> list[str]:
+        """Return the valid ones, the one that pages are given first."""
+        return [self._csrf_token, *self._other_csrf_tokens] if self._csrf_token else []
+
+    def _set_csrf_tokens(self, tokens: list[str]) -> None:
+        self._csrf_token = tokens[0] if tokens else None
+        if tokens[1:]:
+            self._other_csrf_tokens = tokens[1 : self.MAX_FORM_TOKENS]
+        else:
+            self.__dict__.pop("_other_csrf_tokens", None)  # as in a session of an earlier version
+
+    def _merge_csrf_tokens(self, base: Any, mine: Any, theirs: Any) -> None:
+        """Keep the tokens that both requests made, unless another user than the merged session's had them."""
+        user = self._user_key()
+        ours, others = [each._csrf_tokens() if each._user_key() == user else None for each in (mine, theirs)]
+        if ours is not None and others is not None:
+            self._set_csrf_tokens(merge_tokens(base._csrf_tokens(), ours, others))
+        else:
+            self._set_csrf_tokens(ours or others or [])

@@ -6,6 +6,7 @@ import secrets
 from typing import NamedTuple
 
 from .tuples import maker
+from .userkeys import key_text
 
 #: How long (seconds) a rotated id is remembered as nobody's; longer than any page's requests are on their way.
 TOMBSTONE_SECONDS = 60.0
@@ -92,11 +93,9 @@ def unpack_expires(packed: float) -> float | None:
     return None if packed == math.inf else packed
 
 
-def user_key_text(user_key: str | int | bytes | None) -> str | None:
-    """Return a user's key as any store can keep it; what is long, or no text, as its SHA-256."""
-    if user_key is None:
-        return None
-    text = user_key.hex() if isinstance(user_key, bytes) else str(user_key)
-    if len(text) <= _MAX_USER_KEY and text.isprintable():
+def user_key_text(user_key: object) -> str | None:
+    """Return a user's key as any store can keep it: as it is, or what is long, or not printable, as its SHA-256."""
+    text = key_text(user_key)
+    if text is None or (len(text) <= _MAX_USER_KEY and text.isprintable()):
         return text
     return "sha256:" + hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

@@ -20,6 +20,7 @@ from .. import expiry
 from ..DictSession import DictSession
 from ..errors import ConfigurationError, SessionConflict, SessionDeleted
 from ..Session import Session
+from ..store import older_stores
 from ..store.SessionStore import SessionStore, private_copy
 from .base import _MAX_KEYS, CreateError, SessionBase, UpdateError
 
@@ -77,7 +78,7 @@ class StoredSession(SessionBase):
     # -- storage -----------------------------------------------------------------------------------------------------
 
     def exists(self, session_key: str | None) -> bool:
-        return session_key is not None and self.store.has_session(session_key)
+        return session_key is not None and older_stores.knows(self.store, session_key)
 
     def load(self) -> dict[Any, Any]:
         session = self._fetch()
@@ -120,7 +121,7 @@ class StoredSession(SessionBase):
     def delete(self, session_key: str | None = None) -> None:
         key = self.session_key if session_key is None else session_key
         if key is not None:
-            self.store.delete_session(key)
+            older_stores.delete_under(self.store, key)
         if key == self.session_key:
             self._stored = None
 
@@ -163,7 +164,7 @@ class StoredSession(SessionBase):
         return self._fetch()
 
     def _fetch(self) -> Session | None:
-        session: Session | None = None if self.session_key is None else self.store.load_session(self.session_key)
+        session: Session | None = None if self.session_key is None else older_stores.load(self.store, self.session_key)
         if session is None or session._snapshot is not None:
             return session
         # A store that keeps the object itself knows no expiry, and would show our changes before they are saved.
@@ -190,10 +191,10 @@ class StoredSession(SessionBase):
     def _is_updated(self, session: Session) -> bool:
         """Save a session that is stored already; False, with nothing done, if it was deleted meanwhile."""
         store, id = self.store, session.id or ""
-        if session._snapshot is None and not store.has_session(id):
+        if session._snapshot is None and not older_stores.knows(store, id):
             return False
         if not store.is_changed(session):
-            return store.refresh_session(session) or store.has_session(id)
+            return store.refresh_session(session) or older_stores.knows(store, id)
         try:
             store.save_session(session)
         except SessionDeleted:

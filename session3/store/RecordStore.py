@@ -20,6 +20,8 @@ from .SessionWrites import PATIENCE, SessionWrites, rounds
 class RecordStore(SessionWrites, SessionStore):
     """Base of the stores that keep records; SessionRecords tells the keywords that all of them take."""
 
+    deletes_by_id = True
+
     # -- the contract ------------------------------------------------------------------------------------------------
 
     def load_session(self, id: str, default: Any = None) -> Any:
@@ -37,7 +39,9 @@ class RecordStore(SessionWrites, SessionStore):
         payload = self.codec.dump(session)
         if snapshot is None:
             self._overwrite(session, self._key_to_save(session.id), payload)
-        elif payload != snapshot.payload and not self._is_same(session, payload, snapshot):
+        elif session._access_time < snapshot.accessed or (  # its times were set right, which no touch does
+            payload != snapshot.payload and not self._is_same(session, payload, snapshot)
+        ):
             self._swap(session, snapshot, payload)
         elif session._access_time > snapshot.accessed:
             self._touch_session(session)
@@ -74,8 +78,8 @@ class RecordStore(SessionWrites, SessionStore):
         return True
 
     def delete_session(self, session: Session | str) -> None:
-        snapshot = None if isinstance(session, str) else self._snapshot_of(session)
-        id = session if isinstance(session, str) else session.id
+        snapshot = self._snapshot_of(session) if isinstance(session, Session) else None
+        id = session.id if isinstance(session, Session) else session
         if isinstance(session, Session):
             session._snapshot = None
         if snapshot is None and not ids.is_id(id):

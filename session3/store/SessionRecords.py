@@ -127,6 +127,7 @@ class SessionRecords(RecordVerbs):
         session.__dict__.setdefault("_creation_time", record.created)
         session._clock = self.clock
         self._remember(session, id, key, payload, record)
+        session._count_as_past(self.clock())
         return session
 
     def _remember(self, session: Session, id: str | None, key: str, payload: bytes, record: Record) -> None:
@@ -146,8 +147,8 @@ class SessionRecords(RecordVerbs):
     def is_changed(self, session: Session) -> bool:
         """Tell whether saving the session would write its data."""
         snapshot = self._snapshot_of(session)
-        if snapshot is None:
-            return True
+        if snapshot is None or session._access_time < snapshot.accessed:
+            return True  # new; or its times were set right, which no touch does
         payload = self.codec.dump(session)
         return payload != snapshot.payload and not self._is_same(session, payload, snapshot)
 

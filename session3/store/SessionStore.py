@@ -5,6 +5,9 @@ Optional: `setup`, `close`, `has_session`, `iter_sessions`, `delete_old_sessions
 Asked by the manager where a store can do better than the three methods: `create_session`, `discard_session`,
 `move_session`, `refresh_session`, `was_rotated`, `is_changed`.
 
+What was written for session3 3.4.1 works: `load_session` is asked with the id alone, `delete_session` with a session;
+a KeyError of the one is None, and of the other says that it is gone already.
+
 A store that keeps whole sessions (pickled, or the objects themselves) is written at each request and merges nothing:
 of two requests at the same time the later save wins. Derive from RecordStore for a store that does better.
 """
@@ -20,7 +23,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .. import ids
+from ..copies import own_copy
 from ..errors import SessionDeleted
+from . import older_stores
 
 if TYPE_CHECKING:
     from ..Session import Session
@@ -40,6 +45,9 @@ class SessionStore(ABC):
 
     #: True if a session is kept in its cookie: a save makes the cookie's value, and nothing is shared.
     is_in_cookie = False
+
+    #: True if `delete_session` takes a bare id, too; what was written for session3 3.4.1 needs a session.
+    deletes_by_id = False
 
     clock: Callable[[], float] = staticmethod(time.time)
 
@@ -66,7 +74,8 @@ class SessionStore(ABC):
     def delete_session(self, session: "Session | str") -> None:
         """Delete a session, given or named by its id, whatever its state; what is not there is no error.
 
-        The same object may be saved again afterwards, as new.
+        The same object may be saved again afterwards, as new. A store that does not say `deletes_by_id` is given
+        sessions only.
         """
 
     # -- recommended -------------------------------------------------------------------------------------------------
@@ -83,6 +92,11 @@ class SessionStore(ABC):
     def close(self) -> None:
         """Let go of files and connections; the next call opens them again."""
 
+    def __iter__(self) -> Iterator[str]:
+        """Yield the ids, as Quixote's own managers ask for them."""
+        for id, _ in self.iter_sessions():
+            yield id
+
     def iter_sessions(self) -> Iterator[tuple[str, Any]]:
         """Yield pairs (id, session), lazily, while others may write."""
         raise NotImplementedError(f"{type(self).__name__} can't iterate over its sessions")
@@ -98,7 +112,7 @@ class SessionStore(ABC):
         ages = [(id, session.get_access_age(self.clock())) for id, session in self.iter_sessions()]
         old = [id for id, age in ages if age > minutes * 60]
         for id in old:
-            self.delete_session(id)
+            older_stores.delete_under(self, id)
         return len(old), len(ages) - len(old)
 
     def delete_expired_sessions(self) -> tuple[int, int]:
@@ -140,12 +154,12 @@ class SessionStore(ABC):
 
     def refresh_session(self, session: "Session") -> bool:
         """Write the access time and expiry of a loaded session that did not change; False if it is gone."""
-        return self.has_session(session.id or "")
+        return older_stores.knows(self, session.id or "")
 
     def create_session(self, session: "Session") -> bool:
         """Save a new session unless its id is taken; tell whether it was saved."""
         assert session.id is not None
-        if self.has_session(session.id):
+        if older_stores.knows(self, session.id):
             return False
         self.save_session(session)
         return True
@@ -157,7 +171,7 @@ class SessionStore(ABC):
         was deleted meanwhile.
         """
         self._make_sure_of(session)
-        self.delete_session(session)
+        older_stores.delete(self, session)
         return True
 
     def move_session(self, session: "Session", new_id: str, grace: float | None = None) -> bool:
@@ -177,12 +191,14 @@ class SessionStore(ABC):
             session.id = old_id
             return False
         if old_id is not None:
-            self.delete_session(old_id)
+            former = copy.copy(session)
+            former.id = old_id
+            older_stores.delete(self, former)
         return True
 
     def _make_sure_of(self, session: "Session") -> None:
         # A store of three methods can't tell a late save from a new session: it is asked before.
-        if session.id is not None and not self.has_session(session.id):
+        if session.id is not None and not older_stores.knows(self, session.id):
             log.info("%r was deleted while a request worked on it", session)
             raise SessionDeleted(f"{self!r}: {session!r} was deleted meanwhile")
 
@@ -219,12 +235,5 @@ def private_copy(session: "Session") -> "Session":
     with contextlib.suppress(Exception):
         return copy.deepcopy(session)
     copied = copy.copy(session)
-    copied.__dict__.update(_own(copied.__dict__))
+    copied.__dict__.update({name: own_copy(value) for name, value in copied.__dict__.items()})
     return copied
-
-
-def _own(value: Any) -> Any:
-    try:
-        return copy.deepcopy(value)
-    except Exception:  # whatever a __reduce__ raises
-        return {key: _own(item) for key, item in value.items()} if type(value) is dict else value
