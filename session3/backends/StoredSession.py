@@ -169,6 +169,7 @@ class StoredSession(SessionBase):
             return session
         # A store that keeps the object itself knows no expiry, and would show our changes before they are saved.
         session = private_copy(session)
+        session._count_as_past(self._clock())
         return None if self._expires_at(session, _items_of(session)) <= self._clock() else session
 
     def _new_session(self) -> Session:
