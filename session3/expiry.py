@@ -93,9 +93,9 @@ def utc(moment: datetime) -> datetime:
 
 
 def _later(start: datetime, seconds: float) -> datetime:
-    if not math.isfinite(seconds):
-        raise ValueError(f"an expiry of {seconds} seconds: such a session would live for ever, or never")
     try:
+        if not math.isfinite(seconds):
+            raise ValueError(f"an expiry of {seconds} seconds: such a session would live for ever, or never")
         return start + timedelta(seconds=seconds)
-    except OverflowError:
-        raise ValueError(f"an expiry of {seconds} seconds is beyond what a calendar can hold") from None
+    except OverflowError:  # an int may be too large for a float, too, and for a text
+        raise ValueError("an expiry of more seconds than a calendar can hold") from None
