@@ -16,16 +16,17 @@ hooks are in QuixoteHooks. A manager holds no state of a request, and is as safe
 import logging
 from contextvars import ContextVar
 from datetime import timedelta
-from typing import Literal
+from typing import Any, Literal
 
 from . import ids, managersettings
 from .cookies import CookieChange, CookieOptions
+from .copies import private_copy
 from .errors import SessionDeleted, StoreUnavailable
 from .managersettings import NOT_GIVEN, Settled
 from .Session import Session
 from .SessionKeeper import SessionKeeper
 from .store import older_stores
-from .store.SessionStore import SessionStore, private_copy
+from .store.SessionStore import SessionStore
 from .Visit import Visit
 
 log = logging.getLogger("session3")
@@ -184,7 +185,7 @@ class SessionManager(SessionKeeper, metaclass=Settled):
         if cookie_value is None or not self.store.accepts_cookie(cookie_value):
             return None
         found: Session | None = self.get(cookie_value)
-        session = None if found is None else self._as_ours(found)
+        session = None if found is None else self._as_ours(found, cookie_value)
         if session is None:
             return None
         if session._snapshot is None:
@@ -201,16 +202,15 @@ class SessionManager(SessionKeeper, metaclass=Settled):
             session._fresh = self._create_session
         return session
 
-    def _as_ours(self, session: Session) -> Session | None:
+    def _as_ours(self, session: Any, id: str) -> Session | None:
         """Return a stored session as one of our class, if the site's class was changed since; None if it is no base."""
+        wanted: Any = self.session_class
+        if isinstance(session, wanted):
+            return session  # type: ignore[no-any-return]
         found = type(session)
-        if isinstance(session, self.session_class):
-            return session
-        if not issubclass(self.session_class, found):
-            log.error(
-                "%r: %r is a %s, and no %s; it is treated as absent",
-                self.store, session, found.__name__, self.session_class.__name__,
-            )  # fmt: skip
+        if not (issubclass(found, Session) and issubclass(wanted, found)):
+            names = found.__name__, wanted.__name__
+            log.error("%r: session %s is a %s, and no %s; it is absent", self.store, ids.short_hash(id), *names)
             return None
         ours, made, state = self.session_class.__new__(self.session_class), self._create_session(), session._kept()
         ours.__dict__.update({name: value for name, value in made._kept().items() if name not in state})

@@ -56,7 +56,7 @@ def settle(manager: Any, makes_its_own: bool) -> None:
     """
     if not hasattr(manager, "store"):
         raise ConfigurationError(f"{type(manager).__name__}.__init__ has to call super().__init__(store)")
-    manager.store = store = _find_store(manager.store, manager.session_class)
+    manager.store = store = find_store(manager.store, manager.session_class)
     session_class = manager.session_class
     sessionclasses.check(session_class)
     if not makes_its_own:
@@ -103,7 +103,7 @@ def _set_span(manager: Any, name: str, given: Any) -> None:
         setattr(manager, name, number)
 
 
-def _find_store(store: Any, session_class: Any) -> SessionStore:
+def find_store(store: Any, session_class: Any = None) -> SessionStore:
     """Return a store that a manager can use; one that is written to Quixote's contract is adopted."""
     if isinstance(store, SessionStore):
         return store

@@ -10,7 +10,7 @@ import pytest
 from session3.backends import for_store
 from session3.cookies import REVOKE
 from session3.DictSession import DictSession
-from session3.errors import ConfigurationError
+from session3.errors import ConfigurationError, StoreUnavailable
 from session3.Session import Session
 from session3.SessionManager import SessionManager
 from session3.store.SessionStore import SessionStore
@@ -238,6 +238,69 @@ def test_what_was_deleted_meanwhile_stays_deleted(manager: SessionManager, kept_
         assert not kept_in.sessions
 
 
+class Fails(Pickles):
+    """Out of reach for the write after so many others; a `late` one is done all the same, and only its reply is lost."""
+
+    def __init__(self, writes: int = 1000, late: bool = False) -> None:
+        super().__init__()
+        self.left, self.late = writes, late
+
+    def _write(self, write: Any, session: Any) -> None:
+        self.left -= 1
+        if self.left != -1 or self.late:
+            write(session)
+        if self.left == -1:
+            raise StoreUnavailable("the server went away")
+
+    def save_session(self, session: Session) -> None:
+        self._write(super().save_session, session)
+
+    def delete_session(self, session: Any) -> None:
+        self._write(super().delete_session, session)
+
+
+@pytest.mark.parametrize("late", [False, True])
+@pytest.mark.parametrize("writes", [0, 1])
+@pytest.mark.parametrize("login", [True, False])
+def test_an_outage_in_a_move_leaves_one_session_and_its_cookie(login: bool, writes: int, late: bool) -> None:
+    store = Fails(late=late)
+    manager = SessionManager(store, DictSession)
+    cookie = logged_in(manager)
+    visit = manager.begin(cookie)
+    session: Any = visit.session
+    session["a"] = 1
+    if login:
+        session.set_user("bob")
+    else:
+        visit.cycle_session(10)
+    store.left = writes
+    if late and writes == 1:  # the old one was deleted, and only the reply is lost
+        change = manager.finish(visit)
+        assert change is not None and list(store.sessions) == [change.value] != [cookie]
+        return
+    with pytest.raises(StoreUnavailable):
+        manager.finish(visit)
+    assert session.id == cookie and session._id_time is None
+    assert list(store.sessions) == [cookie]
+    assert manager.begin(cookie).session.user == "alice"  # type: ignore[union-attr]
+
+
+def test_an_outage_as_a_session_is_created_leaves_none() -> None:
+    store = Fails(0, late=True)
+    with pytest.raises(StoreUnavailable):
+        logged_in(SessionManager(store, DictSession))
+    assert not store.sessions
+
+
+def test_what_is_stored_and_is_no_session_is_nobody(caplog: pytest.LogCaptureFixture) -> None:
+    store = KeepsObjects()
+    store.sessions["a" * 32] = {"user": "alice"}  # type: ignore[assignment]
+    manager = SessionManager(store, DictSession)
+    visit = manager.begin("a" * 32)
+    assert visit.loaded is None and manager.finish(visit) is None
+    assert "is a dict, and no DictSession" in caplog.text and "a" * 32 not in caplog.text
+
+
 def test_a_manager_is_a_mapping_over_it(manager: SessionManager, kept_in: Any) -> None:
     cookie = logged_in(manager)
     assert cookie in manager and "a" * 32 not in manager and manager.get("a" * 32) is None
@@ -259,8 +322,8 @@ def test_an_idle_timeout_ends_it(kept_in: Any) -> None:
     assert session_of(manager, cookie).user is None
 
 
-def test_djangos_api_is_there_too(manager: SessionManager) -> None:
-    sessions = for_store(manager.store)
+def test_djangos_api_is_there_too(kept_in: Any) -> None:
+    sessions = for_store(kept_in)
     session = sessions()
     session["cart"] = ["tea"]
     session.save()

@@ -16,12 +16,14 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
-from .. import expiry
+from .. import expiry, sessionclasses
+from ..copies import private_copy
 from ..DictSession import DictSession
 from ..errors import ConfigurationError, SessionConflict, SessionDeleted
+from ..managersettings import find_store, seconds
 from ..Session import Session
 from ..store import older_stores
-from ..store.SessionStore import SessionStore, private_copy
+from ..store.SessionStore import SessionStore
 from .base import _MAX_KEYS, CreateError, SessionBase, UpdateError
 
 R = TypeVar("R")
@@ -35,6 +37,7 @@ def for_store(store: SessionStore, **settings: Any) -> "type[StoredSession]":
     Payloads go through the store's own serializer, so that what is saved here is read by an application with
     DictSession on the same store, and the other way round.
     """
+    store = find_store(store)
     unknown = sorted(set(settings).difference(SETTINGS))
     if unknown:
         raise ConfigurationError(f"unknown settings: {', '.join(unknown)}; known are: {', '.join(SETTINGS)}")
@@ -42,9 +45,12 @@ def for_store(store: SessionStore, **settings: Any) -> "type[StoredSession]":
         raise ConfigurationError(
             f"{store!r} keeps nothing that could be loaded by a key; use session3.backends.signed_cookies.SessionStore"
         )
+    if "cookie_age" in settings:
+        settings["cookie_age"] = seconds("cookie_age", settings["cookie_age"])
     members = {"__doc__": f"Sessions in {store!r}.", "__module__": __name__, "store": store, **settings}
     codec = getattr(store, "codec", None)
     if codec is not None and issubclass(codec.session_class, DictSession):
+        sessionclasses.check(codec.session_class)
         members["_session_class"] = codec.session_class
     if not store.is_thread_safe:
         members["_executor"] = ThreadPoolExecutor(max_workers=1, thread_name_prefix="session3")

@@ -23,7 +23,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .. import ids
-from ..copies import own_copy
 from ..errors import SessionDeleted
 from . import older_stores
 
@@ -161,7 +160,12 @@ class SessionStore(ABC):
         assert session.id is not None
         if older_stores.knows(self, session.id):
             return False
-        self.save_session(session)
+        try:
+            self.save_session(session)
+        except BaseException:
+            with contextlib.suppress(Exception):
+                older_stores.delete(self, session)  # only the reply may have been lost, and nobody has the id
+            raise
         return True
 
     def discard_session(self, session: "Session") -> bool:
@@ -185,16 +189,27 @@ class SessionStore(ABC):
         return self._move_whole(session, new_id)
 
     def _move_whole(self, session: "Session", new_id: str) -> bool:
-        old_id = session.id
+        former, before = copy.copy(session), session._id_time
         session.id, session._id_time = new_id, self.clock()
-        if not self.create_session(session):
-            session.id = old_id
-            return False
-        if old_id is not None:
-            former = copy.copy(session)
-            former.id = old_id
-            older_stores.delete(self, former)
-        return True
+        is_created = False
+        try:
+            is_created = self.create_session(session)
+            if is_created and former.id is not None:
+                older_stores.delete(self, former)
+        except BaseException:
+            if is_created:
+                with contextlib.suppress(Exception):
+                    older_stores.delete(self, session)  # nobody has the new id
+            self._stay(session, former.id, before)
+            raise
+        if not is_created:
+            self._stay(session, former.id, before)
+        return is_created
+
+    @staticmethod
+    def _stay(session: "Session", id: str | None, id_time: float | None) -> None:
+        session.id = id
+        session._set_id_time(id_time)
 
     def _make_sure_of(self, session: "Session") -> None:
         # A store of three methods can't tell a late save from a new session: it is asked before.
@@ -224,16 +239,3 @@ class SessionStore(ABC):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
-
-
-def private_copy(session: "Session") -> "Session":
-    """Return a copy for one request of a session whose store may keep, and share, the object itself.
-
-    Otherwise a request that fails would leave its changes, and one that began before a login would hold the session of
-    the user who logged in. An attribute or an item that can't be copied is shared.
-    """
-    with contextlib.suppress(Exception):
-        return copy.deepcopy(session)
-    copied = copy.copy(session)
-    copied.__dict__.update({name: own_copy(value) for name, value in copied.__dict__.items()})
-    return copied
