@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 S = TypeVar("S", bound="Session")
 
+_EMPTY_ITEMS: dict[str, Any] = {"data": {}}  # all that is public in a DictSession without items
+
 
 class Session(SessionUser, SessionTokens, SessionTimes):
     """Attributes: `id` (None until it is stored), `user`, form tokens, CSRF token, times; and what a subclass adds.
@@ -73,11 +75,8 @@ class Session(SessionUser, SessionTokens, SessionTimes):
         return {name: value for name, value in self.__dict__.items() if name not in self.TRANSIENT}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._make_containers()
-
-    def _make_containers(self) -> None:
         attributes = self.__dict__
+        attributes.update(state)
         for name, make in self.CONTAINERS.items():
             if name not in attributes:
                 attributes[name] = make()
@@ -103,16 +102,23 @@ class Session(SessionUser, SessionTokens, SessionTimes):
         default of None counts, and what every visitor is given does not.
         """
         user = self.user
-        if user is not None and not self._is_everybodys(user):
+        if user is not None and not (isinstance(self._fresh, dict) and self._is_everybodys(self._fresh)):
             # 0 and "" are users, too; and whether an object is true is for its own code to say, which may fail.
             return user if type(user) in (str, int) and user else True
         return self._form_tokens or self._csrf_token or self._differs_from_fresh()
 
-    def _is_everybodys(self, user: Any) -> bool:
-        return isinstance(self._fresh, dict) and "user" in self._fresh and self._fresh["user"] == self._user_key()
+    def _is_everybodys(self, fresh: dict[str, Any]) -> bool:
+        return "user" in fresh and bool(fresh["user"] == self._user_key())
 
     def _public(self) -> dict[str, Any]:
-        return {name: value for name, value in self._kept().items() if not name.startswith("_") and name != "user"}
+        # Asked in each request of a stranger.
+        hidden, attributes = self._hidden(), self.__dict__
+        return {name: attributes[name] for name in attributes if name[:1] != "_" and name not in hidden}
+
+    @classmethod
+    @functools.cache
+    def _hidden(cls) -> frozenset[str]:
+        return cls._not_kept() | {"user"}
 
     def _set_fresh(self) -> None:
         """Remember what every visitor is given, before an application sees the session."""
@@ -121,10 +127,9 @@ class Session(SessionUser, SessionTokens, SessionTimes):
             self._fresh["user"] = self._user_key()
 
     def _differs_from_fresh(self) -> bool:
-        public = self._public()
-        if not public:
+        public, fresh = self._public(), self._fresh
+        if not public or public == _EMPTY_ITEMS == fresh:
             return False
-        fresh: Any = self._fresh
         if not isinstance(fresh, dict):
             try:
                 made = type(self)(None) if fresh is None else fresh()

@@ -185,7 +185,7 @@ class SessionManager(SessionKeeper, metaclass=Settled):
         if cookie_value is None or not self.store.accepts_cookie(cookie_value):
             return None
         found: Session | None = self.get(cookie_value)
-        session = None if found is None else self._as_ours(found, cookie_value)
+        session = found if type(found) is self.session_class or found is None else self._as_ours(found, cookie_value)
         if session is None:
             return None
         if session._snapshot is None:
@@ -220,7 +220,7 @@ class SessionManager(SessionKeeper, metaclass=Settled):
 
     def _introduce(self, session: Session, visit: Visit) -> None:
         """Tell a new session what only the manager knows, whoever made it."""
-        session._make_containers()  # where its constructor did not call ours
+        Session.__setstate__(session, {})  # the containers, where its constructor did not call ours
         session._clock = self.store.clock
         session._creation_time = session._access_time = self.store.clock()
         session._remote_address = session._remote_address or visit.remote_address

@@ -16,7 +16,10 @@ class SessionMapping:
 
     def get(self, session_id: str | None, default: Any = None) -> Any:
         """Return the session under an id, or `default`."""
-        session = None if session_id is None else older_stores.load(self.store, session_id)
+        try:
+            session = None if session_id is None else self.store.load_session(session_id)
+        except KeyError:  # as a store may do that was written for an earlier contract
+            return default
         return default if session is None else session
 
     def has_session(self, session_id: str) -> bool:

@@ -8,16 +8,20 @@ if TYPE_CHECKING:
     from .Session import Session
 
 _ATOMS = frozenset({bool, bytes, complex, float, int, str, type(None)})
+_CONTAINERS = frozenset({dict, list, set})
 
 
 def own_copy(value: Any) -> Any:
     """Return a copy of a value; what can't be copied is shared, in a dict item by item."""
-    if type(value) in _ATOMS:
+    kind = type(value)
+    if kind in _ATOMS:
         return value
+    if kind in _CONTAINERS and not value:
+        return kind()
     try:
         return copy.deepcopy(value)
     except Exception:  # whatever a __reduce__ raises
-        return {key: own_copy(item) for key, item in value.items()} if type(value) is dict else value
+        return {key: own_copy(item) for key, item in value.items()} if kind is dict else value
 
 
 def private_copy(session: "Session") -> "Session":

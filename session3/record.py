@@ -12,6 +12,7 @@ from .userkeys import key_text
 TOMBSTONE_SECONDS = 60.0
 
 _MAX_USER_KEY = 200  # characters; a longer one is hashed
+_HASHED = "sha256:"
 _MAX_GROWTH = 2**16 * 2**30  # of a revision while a request runs: more writes than any can miss, at full step
 
 
@@ -95,7 +96,8 @@ def unpack_expires(packed: float) -> float | None:
 
 def user_key_text(user_key: object) -> str | None:
     """Return a user's key as any store can keep it: as it is, or what is long, or not printable, as its SHA-256."""
-    text = key_text(user_key)
-    if text is None or (len(text) <= _MAX_USER_KEY and text.isprintable()):
+    text = user_key if type(user_key) is str else key_text(user_key)
+    # A name that looks like such a hash is hashed too, so that nobody can choose another user's.
+    if text is None or (len(text) <= _MAX_USER_KEY and text.isprintable() and not text.startswith(_HASHED)):
         return text
-    return "sha256:" + hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    return _HASHED + hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

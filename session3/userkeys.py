@@ -43,7 +43,8 @@ def key_of(user: Any) -> UserKey:
     """Return a user's key. Raises FailingId, and nothing else that a user's own code raises."""
     kind = type(user)
     if kind is str:
-        return _plain(user)
+        # So that nobody can choose a name that reads as another user's key.
+        return user if user[-1:] != ")" else f"str({user!r})"
     if user is None or (kind is int and int.bit_length(user) <= _MAX_BITS):
         return user  # type: ignore[no-any-return]
     try:
@@ -82,11 +83,6 @@ def key_text(key: Any) -> str | None:
     if isinstance(key, bytes):
         return f"bytes({key.hex()})"
     return key if key is None or isinstance(key, str) else _int_text(key)
-
-
-def _plain(name: str) -> str:
-    # So that nobody can choose a name that reads as another user's key.
-    return f"str({name!r})" if name.endswith(")") or name.startswith("sha256:") else name
 
 
 def _named(user: Any, kind: type) -> UserKey:

@@ -239,7 +239,7 @@ def test_what_was_deleted_meanwhile_stays_deleted(manager: SessionManager, kept_
 
 
 class Fails(Pickles):
-    """Out of reach for the write after so many others; a `late` one is done all the same, and only its reply is lost."""
+    """Out of reach for the write after so many others; a `late` one is done, and only its reply is lost."""
 
     def __init__(self, writes: int = 1000, late: bool = False) -> None:
         super().__init__()

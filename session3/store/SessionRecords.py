@@ -14,6 +14,7 @@ from ..seals import make_seal
 from ..secretkeys import Secret
 from ..serializers import PickleSerializer, Serializer
 from ..Session import Session
+from ..SessionTimes import MAX_SKEW
 from ..Snapshot import Snapshot
 from ..tuples import maker
 from .RecordVerbs import RecordVerbs
@@ -127,7 +128,8 @@ class SessionRecords(RecordVerbs):
         session.__dict__.setdefault("_creation_time", record.created)
         session._clock = self.clock
         self._remember(session, id, key, payload, record)
-        session._count_as_past(self.clock())
+        if record.accessed > self.clock() + MAX_SKEW:
+            session._count_as_past(self.clock())
         return session
 
     def _remember(self, session: Session, id: str | None, key: str, payload: bytes, record: Record) -> None:
