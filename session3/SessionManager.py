@@ -40,6 +40,9 @@ _beginning: ContextVar[Visit | None] = ContextVar("session3_beginning", default=
 class SessionManager(SessionKeeper, metaclass=Settled):
     """Policy of a site's sessions. Subclass it and override what should be otherwise; overrides are honoured.
 
+    What is not given is the class's, so that a subclass may say `idle_timeout = 900`; spans of time may be timedeltas.
+    ConfigurationError, when it is made, for what can't work.
+
     `idle_timeout` (seconds): a session ends when it was not used for so long. `absolute_timeout` (seconds): a session
     ends so long after it was created. `rotate_on_login`: a session whose user changes gets a new id, so that an id
     stolen or planted before is worthless. `renew_after` (seconds): an id that is so old is replaced by a new one; for

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from session3.backends import for_store
 from session3.DictSession import DictSession
 from session3.errors import ConfigurationError, NotSerializable, SerializationError
 from session3.serializers import JSONSerializer
@@ -65,3 +66,14 @@ def test_a_secret_key_of_another_type_is_refused_as_such(key: Any) -> None:
         with pytest.raises(ConfigurationError, match="a secret key is a str or bytes, or a list of such") as raised:
             make()
         assert "kx7dm3" not in str(raised.value)
+
+
+def test_for_store_looks_at_what_it_is_given() -> None:
+    assert for_store(VolatileSessionStore(), cookie_age=timedelta(minutes=5)).cookie_age == 300
+    with pytest.raises(ConfigurationError, match="cookie_age is a number of seconds, a timedelta, not a str"):
+        for_store(VolatileSessionStore(), cookie_age="300")
+    wrong: list[Any] = [{}, None, "redis://:hunter2@host/0", VolatileSessionStore]
+    for store in wrong:
+        with pytest.raises(ConfigurationError, match="store") as raised:
+            for_store(store)
+        assert "hunter2" not in str(raised.value)

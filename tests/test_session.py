@@ -508,6 +508,51 @@ def test_items_and_attributes_are_distinct() -> None:
     assert session["user"] == "mallory"
 
 
+def test_a_dict_session_is_false_as_long_as_there_is_nothing_in_it() -> None:
+    """Quixote's access log asks `if session` before it names the user, who need not have items."""
+    works: list[Callable[[DictSession], object]] = [
+        lambda session: session.update(a=1),
+        lambda session: session.set_user("alice"),
+        lambda session: session.set_user(0),
+        lambda session: session.create_form_token(),
+        lambda session: session.get_csrf_token(),
+        lambda session: setattr(session, "theme", "dark"),
+    ]
+    for work in works:
+        session = DictSession("example1")
+        assert not session
+        work(session)
+        assert session
+
+
+def test_a_dict_session_is_its_items_beside_a_mapping_and_itself_beside_a_session() -> None:
+    one, other = DictSession(None), DictSession(None)
+    one["a"] = other["a"] = 1
+    assert one == {"a": 1} == OrderedDict(a=1) == one and one != {"a": 2} and one != {} and one != [("a", 1)]
+    assert one != other and one == one and one != copy.copy(one)
+    assert len({one, other}) == 2 and other not in [one]
+
+
+def test_the_operators_of_a_dict_session() -> None:
+    session = DictSession("example1")
+    session.update(a=1, b=[2])
+    session.accessed = session.modified = False
+    assert session | {"b": 3} == {"a": 1, "b": 3} and {"b": 3} | session == {"b": [2], "a": 1}
+    assert type(session | session) is type({} | session) is type(session.copy()) is dict
+    assert session.copy()["b"] is session["b"] and session.copy() is not session.data
+    assert (session.accessed, session.modified) == (True, False)
+    for wrong in ([("c", 4)], None, 7):
+        with pytest.raises(TypeError):
+            session | wrong
+        with pytest.raises(TypeError):
+            wrong | session
+    same = session
+    same |= {"c": 4}
+    same |= [("d", 5)]
+    assert same is session and session.modified and dict(session) == {"a": 1, "b": [2], "c": 4, "d": 5}
+    assert session.id == "example1"
+
+
 # -- merging ---------------------------------------------------------------------------------------------------------
 
 
