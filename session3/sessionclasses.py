@@ -1,5 +1,6 @@
 """What a session class has to be, looked at when a manager is made: later each request would fail, or lose data."""
 
+import inspect
 from collections.abc import MutableMapping, MutableSequence, MutableSet
 from typing import Any
 
@@ -45,13 +46,20 @@ def _check_slots(cls: type) -> None:
 
 def _check_shared(cls: type) -> None:
     for name, value in vars(cls).items():
-        is_constant = name.isupper() or name.startswith("__")
+        is_constant = name.isupper() or name.startswith("__") or "ClassVar" in _annotation(cls, name)
         if not is_constant and isinstance(value, (MutableMapping, MutableSequence, MutableSet)):
             raise ConfigurationError(
                 f"{_name(cls)}.{name} is a {type(value).__name__} of the class, so that all visitors would share it; "
                 f"make it in __init__, and name it in CONTAINERS ({name!r}: {type(value).__name__}) for sessions that "
-                "are stored already (a constant is written in capitals)"
+                "are stored already (a constant is written in capitals, or is a ClassVar)"
             )
+
+
+def _annotation(cls: type, name: str) -> str:
+    try:
+        return str(inspect.get_annotations(cls).get(name))
+    except Exception:  # Python 3.14 evaluates them at this moment
+        return ""
 
 
 def _name(cls: type) -> str:

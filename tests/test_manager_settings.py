@@ -200,6 +200,7 @@ class TestOthers:
 class WithInit(DictSession):
     COLORS: ClassVar[list[str]] = ["red"]
     CONTAINERS = {**DictSession.CONTAINERS, "cart": list}
+    currencies: ClassVar[list[str]] = ["EUR"]
     theme = "light"
     sizes = ("s", "m")
 

@@ -9,6 +9,7 @@ import pytest
 import session3
 from session3.backends import for_store
 from session3.DictSession import DictSession
+from session3.errors import StoreUnavailable
 from session3.SessionManager import SessionManager
 from session3.store.DirectorySessionStore import DirectorySessionStore
 from session3.store.RecordStore import RecordStore
@@ -160,6 +161,39 @@ def test_a_reader_sets_them_right_once(name: str, tmp_path: Path, clock: Clock) 
     assert user_of(manager, cookie) == "alice"
     [(_, record)] = store.scan()
     assert record.revision == revision
+
+
+@pytest.mark.parametrize("on_conflict", ["merge", "last", "raise"])
+def test_two_readers_at_once_set_them_right_and_neither_fails(clock: Clock, on_conflict: Any) -> None:
+    store = VolatileSessionStore(clock=clock, on_conflict=on_conflict)
+    manager, cookie = ahead(store, clock, idle_timeout=600)
+    visits = [manager.begin(cookie) for _ in range(2)]
+    for visit in visits:
+        manager.finish(visit)
+    [(_, record)] = store.scan()
+    assert record.accessed <= clock() and record.expires == clock() + 600
+
+
+def test_a_store_that_can_not_be_written_is_read_all_the_same(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = VolatileSessionStore(clock=clock)
+    manager, cookie = ahead(store, clock)
+
+    def fail(*args: Any) -> Any:
+        raise StoreUnavailable("read-only")
+
+    for verb in ("replace", "touch", "insert", "remove"):
+        monkeypatch.setattr(store, verb, fail)
+    for _ in range(2):
+        assert user_of(manager, cookie) == "alice"
+
+
+def test_a_session_that_was_deleted_meanwhile_stays_deleted(clock: Clock) -> None:
+    store = VolatileSessionStore(clock=clock)
+    manager, cookie = ahead(store, clock)
+    visit = manager.begin(cookie)
+    store.delete_session(cookie)
+    assert manager.finish(visit) is None
+    assert list(store) == []
 
 
 def test_clocks_that_differ_by_less_than_a_minute_change_nothing(clock: Clock) -> None:
