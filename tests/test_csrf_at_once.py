@@ -15,6 +15,7 @@ from session3.store.DirectorySessionStore import DirectorySessionStore
 from session3.store.RecordStore import RecordStore
 from session3.store.SQLiteSessionStore import SQLiteSessionStore
 from session3.store.VolatileSessionStore import VolatileSessionStore
+from session3.Visit import Visit
 
 STORES: dict[str, Any] = {
     "memory": lambda path: VolatileSessionStore(),
@@ -173,3 +174,48 @@ def test_a_session_of_an_earlier_version_has_none_of_the_others(manager: Session
     session = DictSession("example1")
     session.get_csrf_token()
     assert "_other_csrf_tokens" not in session.__dict__ and "_other_csrf_tokens" not in session.__getstate__()
+
+
+WORKS = ["token", "alice", "bob", "token alice", "alice token", "bob token", "item", "cycle token", "nothing"]
+
+
+def work(visit: Visit, words: str) -> str | None:
+    """Do what the words say, and return the token of the page: made by the user that the request ends with."""
+    session: Any = visit.session
+    token = None
+    for word in words.split():
+        if word == "token":
+            token = session.get_csrf_token()
+        elif word in ("alice", "bob"):
+            token = token if session.user == word else None
+            session.set_user(word)
+        elif word == "item":
+            session["item"] = 1
+        elif word == "cycle":
+            visit.cycle_session(10)
+    return token
+
+
+@pytest.mark.parametrize("rotate_on_login", [True, False])
+@pytest.mark.parametrize("user", [None, "alice"])
+@pytest.mark.parametrize("first", WORKS)
+def test_in_every_pair_of_requests_a_token_is_valid_for_its_user_only(
+    user: str | None, first: str, rotate_on_login: bool
+) -> None:
+    for second in WORKS:
+        for order in (1, -1):
+            manager = SessionManager(VolatileSessionStore(), DictSession, rotate_on_login=rotate_on_login)
+            cookies = [kept(manager, user)]
+            visits = [manager.begin(cookies[0]) for _ in range(2)]
+            pages = [(work(visit, words), visit.session) for visit, words in zip(visits, (first, second), strict=True)]
+            made = [(token, session.user) for token, session in pages if session is not None and token is not None]
+            for visit in visits[::order]:
+                change = manager.finish(visit)
+                cookies += [change.value] if change is not None and change.value is not None else []
+            for cookie in cookies:
+                session = manager.begin(cookie).session
+                for token, owner in made:
+                    assert session is not None
+                    assert not session._is_csrf_token(token) or session.user == owner, (second, order)
+                    if cookie == cookies[-1] and not {"alice", "bob"}.intersection([*first.split(), *second.split()]):
+                        assert session._is_csrf_token(token), (second, order)
