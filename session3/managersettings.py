@@ -8,6 +8,7 @@ Traceback (most recent call last):
 session3.errors.ConfigurationError: idle_timeout is a number of seconds, a timedelta or None, not a str
 """
 
+import math
 from abc import ABCMeta
 from datetime import timedelta
 from typing import Any
@@ -35,8 +36,8 @@ def seconds(name: str, value: Any) -> float:
     if isinstance(value, timedelta):
         return value.total_seconds()
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        or_none = " or None" if name in TIMEOUTS else ""
-        raise ConfigurationError(f"{name} is a number of seconds, a timedelta{or_none}, not a {type(value).__name__}")
+        kinds = "a number of seconds, a timedelta or None" if name in TIMEOUTS else "a number of seconds or a timedelta"
+        raise ConfigurationError(f"{name} is {kinds}, not a {type(value).__name__}")
     return value
 
 
@@ -56,8 +57,9 @@ def settle(manager: Any, makes_its_own: bool) -> None:
     """
     if not hasattr(manager, "store"):
         raise ConfigurationError(f"{type(manager).__name__}.__init__ has to call super().__init__(store)")
-    manager.store = store = find_store(manager.store, manager.session_class)
-    session_class = manager.session_class
+    store, session_class = find_store(manager.store, manager.session_class), manager.session_class
+    if store is not manager.store:
+        manager.store = store
     sessionclasses.check(session_class)
     if not makes_its_own:
         sessionclasses.check_constructor(session_class)
@@ -81,7 +83,8 @@ def _settle_times(manager: Any) -> None:
     for name in SPANS:
         given = getattr(manager, name)
         _set_span(manager, name, given)
-        if not 0 <= getattr(manager, name) < FOR_EVER:
+        is_never = name == "ACCESS_TIME_RESOLUTION" and given == math.inf  # no touch at all
+        if not 0 <= getattr(manager, name) < FOR_EVER and not is_never:
             raise ConfigurationError(f"{name} is a number of seconds from 0 to {FOR_EVER:g}; got {given!r}")
 
 

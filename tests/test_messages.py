@@ -70,7 +70,7 @@ def test_a_secret_key_of_another_type_is_refused_as_such(key: Any) -> None:
 
 def test_for_store_looks_at_what_it_is_given() -> None:
     assert for_store(VolatileSessionStore(), cookie_age=timedelta(minutes=5)).cookie_age == 300
-    with pytest.raises(ConfigurationError, match="cookie_age is a number of seconds, a timedelta, not a str"):
+    with pytest.raises(ConfigurationError, match="cookie_age is a number of seconds or a timedelta, not a str"):
         for_store(VolatileSessionStore(), cookie_age="300")
     wrong: list[Any] = [{}, None, "redis://:hunter2@host/0", VolatileSessionStore]
     for store in wrong:
