@@ -369,6 +369,24 @@ def test_an_adopted_store_is_told_of_transactions_and_shows_what_else_it_has() -
         store.delete_expired_sessions()
 
 
+def test_an_adopted_store_is_set_up_and_swept_as_it_can() -> None:
+    class Sweeps(OfNoBase):
+        def setup(self) -> None:
+            self.log.append("setup")
+
+        def delete_old_sessions(self, minutes: float) -> None:
+            self.log.append(f"sweep {minutes}")
+
+    inner = Sweeps()
+    store = SessionManager(inner, DictSession).store  # type: ignore[arg-type]
+    store.setup()
+    assert store.delete_old_sessions(5) == (0, 0) and inner.log == ["setup", "sweep 5"]
+    manager = SessionManager(OfNoBase(), DictSession)  # type: ignore[arg-type]
+    manager.store.setup()
+    logged_in(manager)
+    assert manager.store.delete_old_sessions(5) == (0, 1) and manager.store.delete_old_sessions(-1) == (1, 0)
+
+
 @pytest.mark.parametrize("store", [{}, None, 7, object(), [], lambda: None])
 def test_what_has_not_the_three_methods_is_no_store(store: Any) -> None:
     with pytest.raises(ConfigurationError, match="is no store"):

@@ -87,6 +87,14 @@ class AdoptedStore(SessionStore):
                 if (session := self.load_session(id)) is not None:
                     yield id, session
 
+    def setup(self, *, overwrite: bool = False) -> None:
+        self._tell("setup", **({"overwrite": True} if overwrite else {}))
+
+    def delete_old_sessions(self, minutes: float) -> tuple[int, int]:
+        if not callable(getattr(self.inner, "delete_old_sessions", None)):
+            return super().delete_old_sessions(minutes) if hasattr(type(self.inner), "__iter__") else (0, 0)
+        return self.inner.delete_old_sessions(minutes) or (0, 0)  # None, in 3.4.1
+
     def transaction_start(self) -> None:
         self._tell("transaction_start")
 
@@ -99,10 +107,10 @@ class AdoptedStore(SessionStore):
     def close(self) -> None:
         self._tell("close")
 
-    def _tell(self, name: str, *args: Any) -> None:
+    def _tell(self, name: str, *args: Any, **options: Any) -> None:
         told = getattr(self.inner, name, None)
         if callable(told):
-            told(*args)
+            told(*args, **options)
 
 
 def _first_parameter(method: Any) -> str:
