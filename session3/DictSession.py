@@ -33,6 +33,10 @@ class DictSession(Session, SessionItems):
         super().__init__(id)
         self.data: dict[Any, Any] = {}
 
+    def __bool__(self) -> bool:
+        """Tell whether there is anything in it. A user without items is something: Quixote logs `session and user`."""
+        return bool(self.data or self.user is not None or self.has_info())
+
     @property
     def session_key(self) -> str | None:
         return self.id
@@ -64,7 +68,7 @@ class DictSession(Session, SessionItems):
 
     def _differs_from_fresh(self) -> bool:
         # Asked in each request: a fresh one need not be made where its class gives it no items.
-        if self.data and type(self).__init__ is DictSession.__init__:
+        if self.data and self._fresh is None and type(self).__init__ is DictSession.__init__:
             return True
         return super()._differs_from_fresh()
 

@@ -19,19 +19,23 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 from . import ids
+from .copies import own_copy
 from .errors import FormTokenUsed, SerializationError
 from .expiry import KeptExpiry
 from .merge import MISSING, PICKLED, Sameness, merge_tokens, three_way, used_elsewhere
-from .serializers import PickleSerializer
+from .SessionTimes import SessionTimes
 from .SessionTokens import SessionTokens
+from .SessionUser import SessionUser
 
 if TYPE_CHECKING:
     from .Snapshot import Snapshot
 
 S = TypeVar("S", bound="Session")
 
+_EMPTY_ITEMS: dict[str, Any] = {"data": {}}  # all that is public in a DictSession without items
 
-class Session(SessionTokens):
+
+class Session(SessionUser, SessionTokens, SessionTimes):
     """Attributes: `id` (None until it is stored), `user`, form tokens, CSRF token, times; and what a subclass adds.
 
     Times are seconds since the epoch, ages are seconds.
@@ -40,18 +44,19 @@ class Session(SessionTokens):
     #: Attributes that a record keeps beside the state, or not at all; RecordStore fills them in at load.
     OUTSIDE_STATE: tuple[str, ...] = ("id", "_creation_time", "_access_time")
     #: Attributes that live for one request and are never kept, pickled or copied.
-    TRANSIENT: tuple[str, ...] = ("_snapshot", "_clock", "_expires", "_used_tokens", "_is_closed")
+    TRANSIENT: tuple[str, ...] = (
+        "_snapshot", "_clock", "_expires", "_used_tokens", "_is_closed", "_fresh", "_known_user",
+    )  # fmt: skip
     #: What makes the containers that a session of an older version lacks; a class-level default would be shared.
     CONTAINERS: Mapping[str, Callable[[], Any]] = {"_form_tokens": list}
 
     # Class-level defaults serve sessions that were stored before their class had the attribute.
     id: str | None = None
-    user: Any = None
     _remote_address: str | None = None
     _snapshot: "Snapshot | None" = None
     _expires: float | None = None
-    _id_time: float | None = None  # when its id was made, if that is not the first one
-    _clock: Callable[[], float] = staticmethod(time.time)
+    #: What its manager gave it as a new session, or, of a stored one, what makes such a new one.
+    _fresh: "dict[str, Any] | Callable[[], Session] | None" = None
 
     def __init__(self, id: str | None) -> None:
         self.id = id
@@ -66,7 +71,7 @@ class Session(SessionTokens):
         return f"<{type(self).__name__} {ids.short_hash(self.id) if self.id else 'new'}>"
 
     def __str__(self) -> str:
-        return f"{self!r} ({f'user {self.user}' if self.user else 'no user'})"
+        return f"{self!r} ({'no user' if self.user is None else f'user {self._user_text()}'})"
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name not in self.TRANSIENT}
@@ -109,17 +114,49 @@ class Session(SessionTokens):
         """Return something truthy if the session is worth keeping.
 
         That is the first of: the user, the form tokens, the CSRF token, or True if a public attribute differs from
-        that of a fresh session of this class. So a choice such as `consent = False` over a default of None counts,
-        and what `__init__` gives to every visitor does not, as long as it gives them all the same.
+        that of a new session, as the manager's `new_session` made it. So a choice such as `consent = False` over a
+        default of None counts, and what every visitor is given does not.
         """
-        return self.user or self._form_tokens or self._csrf_token or self._differs_from_fresh()
+        user = self.user
+        if user is not None and not (isinstance(self._fresh, dict) and self._is_everybodys(self._fresh)):
+            # 0 and "" are users, too; and whether an object is true is for its own code to say, which may fail.
+            return user if type(user) in (str, int) and user else True
+        return self._form_tokens or self._csrf_token or self._differs_from_fresh()
+
+    def _is_everybodys(self, fresh: dict[str, Any]) -> bool:
+        return "user" in fresh and bool(fresh["user"] == self._user_key())
+
+    def _public(self) -> dict[str, Any]:
+        # Asked in each request of a stranger.
+        hidden, attributes = self._hidden(), self.__dict__
+        return {name: attributes[name] for name in attributes if name[:1] != "_" and name not in hidden}
+
+    @classmethod
+    @functools.cache
+    def _hidden(cls) -> frozenset[str]:
+        return cls._not_kept() | {"user"}
+
+    def _set_fresh(self) -> None:
+        """Remember what every visitor is given, before an application sees the session."""
+        self._fresh = {name: own_copy(value) for name, value in self._public().items()}
+        if self.user is not None:
+            self._fresh["user"] = self._user_key()
 
     def _differs_from_fresh(self) -> bool:
-        public = [name for name in self._kept() if not name.startswith("_") and name != "user"]
-        if not public:
+        public, fresh = self._public(), self._fresh
+        if not public or public == _EMPTY_ITEMS == fresh:
             return False
-        fresh, differs = type(self)(None), self._sameness().differs
-        return any(differs(getattr(self, name), getattr(fresh, name, MISSING)) for name in public)
+        if not isinstance(fresh, dict):
+            try:
+                made = type(self)(None) if fresh is None else fresh()
+            except Exception:  # a constructor that takes more than an id, or works only where requests are made
+                return True
+            fresh = {name: getattr(made, name, MISSING) for name in public}
+        differs = self._sameness().differs
+        return any(
+            differs(value, fresh[name] if name in fresh else getattr(type(self), name, MISSING))
+            for name, value in public.items()
+        )
 
     def is_dirty(self) -> bool:
         """Return True unless the store knows that saving this session would change nothing."""
@@ -160,81 +197,31 @@ class Session(SessionTokens):
         merged.__dict__.update({name: getattr(mine, name) for name in cls.OUTSIDE_STATE})
         kept = merge_tokens(base._form_tokens, mine._form_tokens, theirs._form_tokens)
         merged._form_tokens = kept[max(0, len(kept) - cls.MAX_FORM_TOKENS) :]
+        merged._know_user_of(mine)
+        merged._merge_csrf_tokens(base, mine, theirs)
         return merged
 
-    # -- the request -------------------------------------------------------------------------------------------------
-
-    def start_request(self) -> None:
-        """Called as a request of Quixote's starts: tells the rest of the application who the user is."""
-        if self.user is not None:
-            import quixote
-
-            quixote.get_request().environ["REMOTE_USER"] = str(self.user)
+    # -- for people --------------------------------------------------------------------------------------------------
 
     def dump(self, file: TextIO | None = None, header: bool = True, deep: bool = True) -> None:
         """Write what a developer wants to see, to `file` or standard output; `deep` adds the subclass's attributes."""
         out = file or sys.stdout
         if header:
             print(f"{self}:", file=out)
-        print(f"  user: {self.user}", file=out)
+        print(f"  user: {self._user_text()}", file=out)
         print(f"  remote address: {self._remote_address}", file=out)
         for name, at in (("created", self._creation_time), ("last accessed", self._access_time)):
             print(f"  {name}: {time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(at))}", file=out)
         print(f"  form tokens: {len(self._form_tokens)}", file=out)
         if deep:
-            for name, value in self._kept().items():
-                if not name.startswith("_") and name != "user":
-                    print(f"  {name}: {value!r}", file=out)
+            for name, value in self._public().items():
+                print(f"  {name}: {value!r}", file=out)
 
     # -- accessors ---------------------------------------------------------------------------------------------------
-
-    def set_user(self, user: Any) -> None:
-        """Set the user; with another user comes another CSRF token."""
-        self._warn_if_closed("its user was set")
-        before, self.user = self.get_user_key(), user
-        if self.get_user_key() != before:
-            self._csrf_token = None
-
-    def get_user(self) -> Any:
-        return self.user
-
-    def get_user_key(self) -> str | int | bytes | None:
-        """Return what tells this user from others: a str or int itself, else its `.id`, else its serialized bytes."""
-        if self.user is None or isinstance(self.user, (str, int)):
-            return self.user
-        id = getattr(self.user, "id", None)
-        if isinstance(id, (str, int)):
-            return id
-        try:
-            return PickleSerializer().dumps(self.user)
-        except Exception:  # whatever a __reduce__ raises; the save reports it by name
-            return b"a user that can't be saved"
 
     def get_remote_address(self) -> str | None:
         """Return the address that made the session's first request, if one did."""
         return self._remote_address
-
-    def get_creation_time(self) -> float:
-        return self._creation_time
-
-    def get_access_time(self) -> float:
-        """Return when the session was last used, to within the manager's ACCESS_TIME_RESOLUTION."""
-        return self._access_time
-
-    def get_creation_age(self, _now: float | None = None) -> float:
-        return (self._clock() if _now is None else _now) - self._creation_time
-
-    def get_access_age(self, _now: float | None = None) -> float:
-        return (self._clock() if _now is None else _now) - self._access_time
-
-    def _get_id_age(self) -> float:
-        return self._clock() - (self._creation_time if self._id_time is None else self._id_time)
-
-    def _set_id_time(self, at: float | None) -> None:
-        if at is None:
-            self.__dict__.pop("_id_time", None)  # as a session that never had another id is kept
-        else:
-            self._id_time = at
 
     def _kept_expiry(self) -> KeptExpiry:
         """Return what the session itself says about its expiry, as session3.expiry keeps it; None: nothing."""
@@ -243,9 +230,3 @@ class Session(SessionTokens):
     def _ends_with_browser(self) -> bool:
         """Tell whether its cookie is to have no lifetime, whatever the record's is."""
         return False
-
-    def _set_access_time(self, resolution: float) -> None:
-        # Called by the manager; the resolution (seconds) keeps a busy session from being touched at each request.
-        now = self._clock()
-        if now - self._access_time > resolution:
-            self._access_time = now

@@ -94,7 +94,7 @@ class SessionKeeper(QuixoteHooks):
 
     def _save_in_cookie(self, visit: Visit, session: Session) -> None:
         """The cookie is the session: it has no id to rotate, and a save makes its value."""
-        if session is visit.loaded and session.get_user_key() != visit.user_key:
+        if session is visit.loaded and session._user_key() != visit.user_key:
             session._forget_tokens(visit.tokens)
         ends, sent = session._expires, visit.expires
         is_old = session is visit.loaded and ends is not None and sent != kept_until(ends, session._access_time)
@@ -181,7 +181,7 @@ class SessionKeeper(QuixoteHooks):
     # -- rotation ----------------------------------------------------------------------------------------------------
 
     def _is_to_rotate(self, visit: Visit, session: Session) -> bool:
-        if self.rotate_on_login and session.get_user_key() != visit.user_key:
+        if self.rotate_on_login and session._user_key() != visit.user_key:
             return True
         return visit.cycle and not self._was_just_renewed(visit, session)
 
@@ -205,7 +205,7 @@ class SessionKeeper(QuixoteHooks):
             log.warning("an id was not renewed: %s", error)  # the session was read all the same
 
     def _rotate(self, visit: Visit, session: Session) -> None:
-        user_changed = session.get_user_key() != visit.user_key
+        user_changed = session._user_key() != visit.user_key
         if user_changed:
             # Who planted or stole the old id has seen its tokens too.
             session._forget_tokens(visit.tokens)

@@ -16,19 +16,21 @@ hooks are in QuixoteHooks. A manager holds no state of a request, and is as safe
 import logging
 from collections.abc import Sequence
 from contextvars import ContextVar
-from typing import Literal
+from datetime import timedelta
+from typing import Any, Literal
 
-from . import ids
+from . import ids, managersettings
 from .cookies import CookieChange, CookieOptions, candidates, kept_until
-from .errors import ConfigurationError, SessionDeleted, StoreUnavailable
+from .copies import private_copy
+from .errors import SessionDeleted, StoreUnavailable
+from .managersettings import NOT_GIVEN, Settled
 from .Session import Session
 from .SessionKeeper import SessionKeeper
-from .store.SessionStore import SessionStore, private_copy
+from .store import older_stores
+from .store.SessionStore import SessionStore
 from .Visit import Visit, is_later_state
 
 log = logging.getLogger("session3")
-
-_FOR_EVER = 1e11  # seconds, three thousand years; the calendars of servers end some day
 
 OnUnavailable = Literal["raise", "anonymous"]
 
@@ -36,8 +38,11 @@ OnUnavailable = Literal["raise", "anonymous"]
 _beginning: ContextVar[Visit | None] = ContextVar("session3_beginning", default=None)
 
 
-class SessionManager(SessionKeeper):
+class SessionManager(SessionKeeper, metaclass=Settled):
     """Policy of a site's sessions. Subclass it and override what should be otherwise; overrides are honoured.
+
+    What is not given is the class's, so that a subclass may say `idle_timeout = 900`; spans of time may be timedeltas.
+    ConfigurationError, when it is made, for what can't work.
 
     `idle_timeout` (seconds): a session ends when it was not used for so long. `absolute_timeout` (seconds): a session
     ends so long after it was created. `rotate_on_login`: a session whose user changes gets a new id, so that an id
@@ -56,41 +61,50 @@ class SessionManager(SessionKeeper):
     #: Seconds for which the old id leads to the session after `cycle_session`, and after `renew_after`.
     CYCLE_GRACE: float = 10
 
+    # What `__init__` is not given is the class's: a subclass may say otherwise.
+    session_class: type[Session] = Session
+    cookie: CookieOptions = CookieOptions()
+    idle_timeout: float | None = None
+    absolute_timeout: float | None = None
+    rotate_on_login: bool = True
+    renew_after: float | None = None
+    on_unavailable: OnUnavailable = "raise"
+    trust_forwarded_proto: bool = False
+
     def __init__(
         self,
         store: SessionStore,
-        session_class: type[Session] = Session,
+        session_class: type[Session] = NOT_GIVEN,
         *,
         cookie: CookieOptions | None = None,
-        idle_timeout: float | None = None,
-        absolute_timeout: float | None = None,
-        rotate_on_login: bool = True,
-        renew_after: float | None = None,
-        on_unavailable: OnUnavailable = "raise",
-        trust_forwarded_proto: bool = False,
+        idle_timeout: float | timedelta | None = NOT_GIVEN,
+        absolute_timeout: float | timedelta | None = NOT_GIVEN,
+        rotate_on_login: bool = NOT_GIVEN,
+        renew_after: float | timedelta | None = NOT_GIVEN,
+        on_unavailable: OnUnavailable = NOT_GIVEN,
+        trust_forwarded_proto: bool = NOT_GIVEN,
     ) -> None:
-        timeouts = {"idle_timeout": idle_timeout, "absolute_timeout": absolute_timeout, "renew_after": renew_after}
-        for name, seconds in timeouts.items():
-            if seconds is not None and not 0 < seconds < _FOR_EVER:
-                raise ConfigurationError(
-                    f"{name} is a number of seconds above 0 and below {_FOR_EVER:g}, or None; got {seconds!r}"
-                )
-        if on_unavailable not in ("raise", "anonymous"):
-            raise ConfigurationError(f'on_unavailable is "raise" or "anonymous", not {on_unavailable!r}')
-        if not store.revives(session_class):
-            name = session_class.__name__
-            raise ConfigurationError(
-                f"{store!r} would revive its sessions as another class; give it session_class={name}"
-            )
+        settings = {
+            "session_class": session_class,
+            "cookie": NOT_GIVEN if cookie is None else cookie,
+            "idle_timeout": idle_timeout,
+            "absolute_timeout": absolute_timeout,
+            "rotate_on_login": rotate_on_login,
+            "renew_after": renew_after,
+            "on_unavailable": on_unavailable,
+            "trust_forwarded_proto": trust_forwarded_proto,
+        }
+        for name, value in settings.items():
+            if value is not NOT_GIVEN:
+                setattr(self, name, value)
         self.store = store
-        self.session_class = session_class
-        self.cookie = cookie or CookieOptions()
-        self.idle_timeout = idle_timeout
-        self.absolute_timeout = absolute_timeout
-        self.rotate_on_login = rotate_on_login
-        self.renew_after = renew_after
-        self.on_unavailable = on_unavailable
-        self.trust_forwarded_proto = trust_forwarded_proto
+        self._check_settings()
+
+    def _check_settings(self) -> None:
+        """Check all that is set. Raises ConfigurationError."""
+        made_by = type(self).new_session, type(self)._create_session
+        self._makes_its_own = made_by != (SessionManager.new_session, SessionManager._create_session)
+        managersettings.settle(self, self._makes_its_own)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} over {self.store!r}>"
@@ -126,7 +140,7 @@ class SessionManager(SessionKeeper):
         visit.session = session
         if session is visit.loaded or session._snapshot is not None:
             visit.loaded = session
-            visit.user_key = session.get_user_key()
+            visit.user_key = session._user_key()
             visit.kept_expiry = session._kept_expiry()
             if session._expires is not None and not session._ends_with_browser():
                 visit.expires = kept_until(session._expires, visit.last_use_of(session))
@@ -157,12 +171,12 @@ class SessionManager(SessionKeeper):
         # Last: had the new session failed to be saved, the request would have failed, and nobody been logged out.
         for session in visit.ended:
             if session.id is not None:
-                self.store.delete_session(session)
+                older_stores.delete(self.store, session)
         for value in visit.others if visit.ended else ():
             # Else the session of another cookie, set for another path, would be the user's from the next request on.
             other = self._load(value)
             if other is not None:
-                self.store.delete_session(other)
+                older_stores.delete(self.store, other)
         self.commit_changes(visit.session)
         visit.is_closed = True
         if visit.session is not None:
@@ -183,8 +197,8 @@ class SessionManager(SessionKeeper):
         if visit.others and (session is None or self.store.is_in_cookie):
             visit.loaded = session = self._load_another(visit, session)
         if session is None:
-            session = self._create_session()
-        elif session._snapshot is None:
+            return self._create_session()
+        if session._snapshot is None:
             visit.used = session._access_time
         session._set_access_time(self._resolution(session._kept_expiry()))
         return session
@@ -206,25 +220,48 @@ class SessionManager(SessionKeeper):
     def _load(self, cookie_value: str | None) -> Session | None:
         if cookie_value is None or not self.store.accepts_cookie(cookie_value):
             return None
-        session: Session | None = self.get(cookie_value)
+        found: Session | None = self.get(cookie_value)
+        session = found if type(found) is self.session_class or found is None else self._as_ours(found, cookie_value)
         if session is None:
             return None
+        if session._snapshot is None:
+            session = private_copy(session)
+            session._count_as_past(self.store.clock())
         # The timeouts may be stricter now than they were when the record was written.
         deadline = self._deadline(session, session._kept_expiry())
         if deadline is not None and deadline <= self.store.clock():
             return None
         if session._snapshot is None:
-            session = private_copy(session)
             session.__dict__.pop("_is_closed", None)  # by the request before, where the store keeps the object itself
             session._expires = deadline
         session._clock = self.store.clock
+        if self._makes_its_own:
+            session._fresh = self._create_session
         return session
+
+    def _as_ours(self, session: Any, id: str) -> Session | None:
+        """Return a stored session as one of our class, if the site's class was changed since; None if it is no base."""
+        wanted: Any = self.session_class
+        if isinstance(session, wanted):
+            return session  # type: ignore[no-any-return]
+        found = type(session)
+        if not (issubclass(found, Session) and issubclass(wanted, found)):
+            names = found.__name__, wanted.__name__
+            log.error("%r: session %s is a %s, and no %s; it is absent", self.store, ids.short_hash(id), *names)
+            return None
+        ours, made, state = self.session_class.__new__(self.session_class), self._create_session(), session._kept()
+        ours.__dict__.update({name: value for name, value in made._kept().items() if name not in state})
+        ours.__setstate__(state)
+        ours.__dict__.update({name: value for name, value in session.__dict__.items() if name not in state})
+        return ours
 
     def _introduce(self, session: Session, visit: Visit) -> None:
         """Tell a new session what only the manager knows, whoever made it."""
+        Session.__setstate__(session, {})  # the containers, where its constructor did not call ours
         session._clock = self.store.clock
         session._creation_time = session._access_time = self.store.clock()
         session._remote_address = session._remote_address or visit.remote_address
+        session._set_fresh()
 
     def new_session(self, id: str | None) -> Session:
         """Return a new session; it is stored when the request ends, if it is worth keeping."""

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from .Session import Session
+from .store import older_stores
 from .store.SessionStore import SessionStore
 
 
@@ -15,10 +16,14 @@ class SessionMapping:
 
     def get(self, session_id: str | None, default: Any = None) -> Any:
         """Return the session under an id, or `default`."""
-        return default if session_id is None else self.store.load_session(session_id, default)
+        try:
+            session = None if session_id is None else self.store.load_session(session_id)
+        except KeyError:  # as a store may do that was written for an earlier contract
+            return default
+        return default if session is None else session
 
     def has_session(self, session_id: str) -> bool:
-        return self.store.has_session(session_id)
+        return older_stores.knows(self.store, session_id)
 
     def __contains__(self, session_id: object) -> bool:
         return isinstance(session_id, str) and self.has_session(session_id)
@@ -39,7 +44,7 @@ class SessionMapping:
     def __delitem__(self, session_id: str) -> None:
         if not self.has_session(session_id):
             raise KeyError("there is no such session")
-        self.store.delete_session(session_id)
+        older_stores.delete_under(self.store, session_id)
 
     def __iter__(self) -> Iterator[Session]:
         """Yield each stored session, not its id, as Quixote's managers do."""

@@ -3,6 +3,12 @@
 import hmac
 import logging
 import secrets
+from abc import abstractmethod
+from collections.abc import Iterable
+from typing import Any
+
+from .merge import merge_tokens
+from .userkeys import UserKey
 
 log = logging.getLogger("session3")
 
@@ -20,6 +26,8 @@ class SessionTokens:
 
     _form_tokens: list[str]
     _csrf_token: str | None = None
+    #: Others that are valid, too: of pages that were made at the same time, before one token was stored.
+    _other_csrf_tokens: Iterable[str] = ()
     _used_tokens: tuple[str, ...] = ()  # in this request
     _is_closed = False
 
@@ -35,6 +43,9 @@ class SessionTokens:
         if self._is_closed:
             self._is_closed = False  # once is enough
             log.warning("%r: %s after its request had ended, which nobody saves; do it in the page", self, what)
+
+    @abstractmethod
+    def _user_key(self) -> UserKey: ...
 
     # -- form tokens -------------------------------------------------------------------------------------------------
 
@@ -62,13 +73,12 @@ class SessionTokens:
     def _tokens(self) -> frozenset[str]:
         if not self._form_tokens and not self._csrf_token:
             return _NONE
-        return frozenset([*self._form_tokens, *([self._csrf_token] if self._csrf_token else [])])
+        return frozenset([*self._form_tokens, *self._csrf_tokens()])
 
     def _forget_tokens(self, known: frozenset[str]) -> None:
         # Called by the manager when the user changed; tokens made since, for pages that are on their way, stay.
         self._form_tokens = [token for token in self._form_tokens if token not in known]
-        if self._csrf_token in known:
-            self._csrf_token = None
+        self._set_csrf_tokens([token for token in self._csrf_tokens() if token not in known])
 
     # -- tokens against cross-site request forgery -------------------------------------------------------------------
 
@@ -76,14 +86,15 @@ class SessionTokens:
         """Return the session's token for a hidden form field; made at the first call."""
         if self._csrf_token is None:
             self._warn_if_closed("a CSRF token was made")
-            self._csrf_token = secrets.token_hex(16)
-        return self._csrf_token
+            self._set_csrf_tokens([secrets.token_hex(16)])
+        return self._csrf_token  # type: ignore[return-value]
 
     def is_csrf_token(self, value: object) -> bool:
-        """Tell whether this is the session's token, in a time that tells nothing of it; False before it has one."""
-        if not isinstance(value, str) or not value or self._csrf_token is None:
+        """Tell whether this is a token of the session, in a time that tells nothing; False before it has one."""
+        if not isinstance(value, str):
             return False
-        return hmac.compare_digest(value.encode("utf-8", "surrogatepass"), self._csrf_token.encode())
+        given = value.encode("utf-8", "surrogatepass")
+        return any(hmac.compare_digest(given, token.encode()) for token in self._csrf_tokens())
 
     def valid_csrf_token(self, name: str | None = None) -> bool:
         """Tell whether Quixote's current request is one that changes something, and brings this session's token.
@@ -101,3 +112,23 @@ class SessionTokens:
         if method == "POST":
             brought.append(get_param(name or CSRF_TOKEN_NAME, None))
         return any(map(self.is_csrf_token, brought))
+
+    def _csrf_tokens(self) -> list[str]:
+        """Return the valid ones, the one that pages are given first."""
+        return [self._csrf_token, *self._other_csrf_tokens] if self._csrf_token else []
+
+    def _set_csrf_tokens(self, tokens: list[str]) -> None:
+        self._csrf_token = tokens[0] if tokens else None
+        if tokens[1:]:
+            self._other_csrf_tokens = tokens[1 : self.MAX_FORM_TOKENS]
+        else:
+            self.__dict__.pop("_other_csrf_tokens", None)  # as in a session of an earlier version
+
+    def _merge_csrf_tokens(self, base: Any, mine: Any, theirs: Any) -> None:
+        """Keep the tokens that both requests made, unless another user than the merged session's had them."""
+        user = self._user_key()
+        ours, others = [each._csrf_tokens() if each._user_key() == user else None for each in (mine, theirs)]
+        if ours is not None and others is not None:
+            self._set_csrf_tokens(merge_tokens(base._csrf_tokens(), ours, others))
+        else:
+            self._set_csrf_tokens(ours or others or [])

@@ -34,9 +34,11 @@ def to_keep(value: Expiry, now: float) -> KeptExpiry:
     if isinstance(value, datetime):
         return utc(value).isoformat()
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError(f"an expiry is a number of seconds, a datetime, a timedelta or None, not {value!r}")
+        raise TypeError(
+            f"an expiry is a number of seconds, a datetime, a timedelta or None, not a {type(value).__name__}"
+        )
     _later(moment(now), value)
-    return value
+    return int(value) if isinstance(value, int) else float(value)  # no subclass: not every serializer has a word for it
 
 
 def age(expiry: Expiry | str, modified: datetime, cookie_age: float) -> float:
@@ -77,14 +79,23 @@ def moment(seconds: float) -> datetime:
 
 
 def utc(moment: datetime) -> datetime:
-    """Return a datetime in UTC. One without a time zone is local time, as everywhere in Python."""
-    return moment.astimezone(timezone.utc)
+    """Return a datetime in UTC. One without a time zone is local time, as everywhere in Python.
+
+    What UTC's calendar does not reach (datetime.max, as people say for ever, west of Greenwich) is the end of it.
+    """
+    try:
+        return moment.astimezone(timezone.utc)
+    except (OverflowError, OSError, ValueError):  # OSError: naive, and beyond what the system's C library knows
+        if 1 < moment.year < 9999:
+            raise
+        end = datetime.max if moment.year > 1 else datetime.min
+        return end.replace(tzinfo=timezone.utc)
 
 
 def _later(start: datetime, seconds: float) -> datetime:
-    if not math.isfinite(seconds):
-        raise ValueError(f"an expiry of {seconds} seconds: such a session would live for ever, or never")
     try:
+        if not math.isfinite(seconds):
+            raise ValueError(f"an expiry of {seconds} seconds: such a session would live for ever, or never")
         return start + timedelta(seconds=seconds)
-    except OverflowError:
-        raise ValueError(f"an expiry of {seconds} seconds is beyond what a calendar can hold") from None
+    except OverflowError:  # an int may be too large for a float, too, and for a text
+        raise ValueError("an expiry of more seconds than a calendar can hold") from None

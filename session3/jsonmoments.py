@@ -36,7 +36,8 @@ def _write_zone(zone: tzinfo | None) -> Any:
     if type(zone) is timezone:
         offset, *name = zone.__getinitargs__()  # type: ignore[attr-defined]
         return [*write_timedelta(offset), *name]
-    raise ValueError("a time zone of a class that this JSON can't name")
+    found = f"{type(zone).__module__}.{type(zone).__qualname__}"
+    raise ValueError(f"its time zone is a {found}; use datetime.timezone, or a zoneinfo.ZoneInfo with a key")
 
 
 def moment_reader(kind: Any) -> Callable[[Any], Any]:

@@ -4,14 +4,15 @@ Two classes share it: DictSession, where a manager saves, and backends.base.Sess
 """
 
 from abc import abstractmethod
-from collections.abc import Callable, ItemsView, Iterator, KeysView, MutableMapping, ValuesView
+from collections.abc import Callable, ItemsView, Iterator, KeysView, Mapping, MutableMapping, ValuesView
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from . import expiry as _expiry  # `expiry` is a keyword of two of Django's methods
 from .expiry import Expiry
 
 NOT_GIVEN: Any = object()
+Self = TypeVar("Self", bound="SessionItems")
 
 
 class SessionItems(MutableMapping[Any, Any]):
@@ -47,12 +48,29 @@ class SessionItems(MutableMapping[Any, Any]):
     @abstractmethod
     def _replace_items(self, items: dict[Any, Any]) -> None: ...
 
-    # A mapping compares by its items, has no hash and is false when empty; a session is one thing, whatever it holds.
-    __eq__ = object.__eq__
+    # Two sessions are never the same, whatever they hold: they are two visitors', and a set or a list that is looked
+    # through for one must not find another. Beside other mappings, which have no hash, a session is its items.
     __hash__ = object.__hash__
 
-    def __bool__(self) -> bool:
-        return True
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, SessionItems):
+            return self is other
+        return self._session == dict(other) if isinstance(other, Mapping) else NotImplemented
+
+    def __or__(self, other: Any) -> dict[Any, Any]:
+        """Return a dict of the items of both, as `|` of two dicts; the session stays as it is."""
+        return {**self._session, **other} if isinstance(other, Mapping) else NotImplemented
+
+    def __ror__(self, other: Any) -> dict[Any, Any]:
+        return {**other, **self._session} if isinstance(other, Mapping) else NotImplemented
+
+    def __ior__(self: Self, other: Any) -> Self:
+        self.update(other)
+        return self
+
+    def copy(self) -> dict[Any, Any]:
+        """Return the items as a dict of their own; the values are the same objects."""
+        return self._session.copy()
 
     # -- the mapping -------------------------------------------------------------------------------------------------
 
@@ -122,8 +140,9 @@ class SessionItems(MutableMapping[Any, Any]):
         """Say when the session expires.
 
         A number: after so many seconds in which it was not modified; 0: when the browser closes. A datetime (without
-        a time zone: local time) or a timedelta: then. None: the global policy decides. What is past expires at once.
-        TypeError for anything else, ValueError for what no calendar can hold.
+        a time zone: local time) or a timedelta: then; datetime.max is the end of the calendar, which is for ever, in
+        every time zone. None: the global policy decides. What is past expires at once. TypeError for anything else,
+        ValueError for what no calendar can hold.
         """
         kept = _expiry.to_keep(value, self._clock())
         if kept is None:

@@ -6,11 +6,13 @@ import secrets
 from typing import NamedTuple
 
 from .tuples import maker
+from .userkeys import key_text
 
 #: How long (seconds) a rotated id is remembered as nobody's; longer than any page's requests are on their way.
 TOMBSTONE_SECONDS = 60.0
 
 _MAX_USER_KEY = 200  # characters; a longer one is hashed
+_HASHED = "sha256:"
 _MAX_GROWTH = 2**16 * 2**30  # of a revision while a request runs: more writes than any can miss, at full step
 
 
@@ -92,11 +94,10 @@ def unpack_expires(packed: float) -> float | None:
     return None if packed == math.inf else packed
 
 
-def user_key_text(user_key: str | int | bytes | None) -> str | None:
-    """Return a user's key as any store can keep it; what is long, or no text, as its SHA-256."""
-    if user_key is None:
-        return None
-    text = user_key.hex() if isinstance(user_key, bytes) else str(user_key)
-    if len(text) <= _MAX_USER_KEY and text.isprintable():
+def user_key_text(user_key: object) -> str | None:
+    """Return a user's key as any store can keep it: as it is, or what is long, or not printable, as its SHA-256."""
+    text = user_key if type(user_key) is str else key_text(user_key)
+    # A name that looks like such a hash is hashed too, so that nobody can choose another user's.
+    if text is None or (len(text) <= _MAX_USER_KEY and text.isprintable() and not text.startswith(_HASHED)):
         return text
-    return "sha256:" + hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    return _HASHED + hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

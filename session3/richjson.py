@@ -221,15 +221,23 @@ def _explain(value: Any, error: Exception, path: str = "", depth: int = 0) -> No
                 if not raises_again(inner, _written, part, depth + 1):
                     raise
                 return _explain(part, inner, path + step, depth + 1)
-    return NotSerializable(path, str(error) if isinstance(error, _Refused) else _nothing_for(value))
+    is_said = isinstance(error, _Refused)
+    return NotSerializable(path, str(error) if is_said else f"this {type(value).__qualname__} can't be held: {error}")
 
 
 def _parts(value: Any) -> Iterable[tuple[str, Any]]:
     if type(value) is dict:
         for key, item in value.items():
-            yield f"[the key {key!r}]", key
-            yield f".{key}" if isinstance(key, str) and key.isidentifier() else f"[{key!r}]", item
+            yield f"[the key {_shown(key)}]", key
+            yield f".{key}" if isinstance(key, str) and key.isidentifier() else f"[{_shown(key)}]", item
     elif type(value) in (list, tuple):
         yield from ((f"[{index}]", item) for index, item in enumerate(value))
     elif type(value) in (set, frozenset):
-        yield from ((f"[the item {item!r}]", item) for item in value)
+        yield from ((f"[the item {_shown(item)}]", item) for item in value)
+
+
+def _shown(value: Any) -> str:
+    try:
+        return repr(value)
+    except Exception as error:  # an int of too many digits; or whatever an application's class raises
+        return f"of type {type(value).__qualname__}, which can't be shown ({type(error).__name__})"

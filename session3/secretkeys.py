@@ -43,10 +43,10 @@ def derive(secrets: Secret | Sequence[Secret], purpose: str) -> list[bytes]:
 
     Raises ConfigurationError for a secret that is short or an obvious placeholder, without repeating it.
     """
-    several: Sequence[Secret] = [secrets] if isinstance(secrets, (str, bytes)) else secrets
-    known: Any = several  # whatever a configuration gives
-    if not isinstance(known, (list, tuple)) or not all(isinstance(secret, (str, bytes)) for secret in known):
-        raise ConfigurationError("a secret key is a str or bytes, or a list of such, newest first")
+    several: Any = [secrets] if isinstance(secrets, (str, bytes)) else secrets
+    is_list = isinstance(several, Sequence) and not isinstance(several, (bytearray, memoryview))
+    if not is_list or not all(isinstance(secret, (str, bytes)) for secret in several):
+        raise ConfigurationError(f"a secret key is a str or bytes, or a list of such, newest first; {ADVICE}")
     found = [secret.encode() if isinstance(secret, str) else secret for secret in several]
     if not found or any(len(secret) < MIN_LENGTH for secret in found):
         raise ConfigurationError(f"a secret key needs at least {MIN_LENGTH} bytes; {ADVICE}")

@@ -15,9 +15,8 @@ from . import base64url
 from .errors import DamagedRecord
 from .HMACSigner import HMACSigner
 from .secretkeys import Secret, derive
+from .SessionTimes import MAX_SKEW as MAX_SKEW
 
-#: How far (seconds) the clock of the server that signed may be ahead of ours.
-MAX_SKEW = 60
 #: Characters of a token in a cookie; browsers keep half as many.
 MAX_TOKEN = 8192
 

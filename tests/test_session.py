@@ -87,11 +87,13 @@ def test_set_user_is_what_get_user_returns_and_worth_keeping(make: Any, requests
     assert session.user == session.get_user() == "alice" and session.has_info()
 
 
-@all_alike
-def test_a_user_that_is_false_is_nothing_to_keep(make: Any, requests: Requests) -> None:
+@ours
+@pytest.mark.parametrize("user", ["", 0, False, 0.0, (), {}])
+def test_a_user_that_is_false_is_a_user_all_the_same(make: Any, user: Any) -> None:
+    """Quixote's own session keeps no such user."""
     session = make(None)
-    session.set_user("")
-    assert not session.has_info()
+    session.set_user(user)
+    assert session.has_info() and "no user" not in str(session)
 
 
 @all_alike
@@ -309,9 +311,18 @@ class User:
 
 
 @pytest.mark.parametrize(
-    ("user", "key"), [(None, None), ("alice", "alice"), (7, 7), (User(7), 7), (User("u7"), "u7"), (0, 0)]
+    ("user", "key"),
+    [
+        (None, None),
+        ("alice", "alice"),
+        (7, 7),
+        (User(7), f"{__name__}.User(7)"),
+        (User("u7"), f"{__name__}.User('u7')"),
+        (0, 0),
+        ("", ""),
+    ],
 )
-def test_the_key_of_a_user_is_itself_or_its_id(user: Any, key: Any) -> None:
+def test_the_key_of_a_user_is_itself_or_its_class_and_id(user: Any, key: Any) -> None:
     session = Session(None)
     session.set_user(user)
     assert session.get_user_key() == key
@@ -497,10 +508,49 @@ def test_items_and_attributes_are_distinct() -> None:
     assert session["user"] == "mallory"
 
 
-def test_a_dict_session_is_true_is_itself_and_can_be_a_key() -> None:
+def test_a_dict_session_is_false_as_long_as_there_is_nothing_in_it() -> None:
+    """Quixote's access log asks `if session` before it names the user, who need not have items."""
+    works: list[Callable[[DictSession], object]] = [
+        lambda session: session.update(a=1),
+        lambda session: session.set_user("alice"),
+        lambda session: session.set_user(0),
+        lambda session: session.create_form_token(),
+        lambda session: session.get_csrf_token(),
+        lambda session: setattr(session, "theme", "dark"),
+    ]
+    for work in works:
+        session = DictSession("example1")
+        assert not session
+        work(session)
+        assert session
+
+
+def test_a_dict_session_is_its_items_beside_a_mapping_and_itself_beside_a_session() -> None:
     one, other = DictSession(None), DictSession(None)
-    assert one and one == one and one != other and one != {}
-    assert len({one, other}) == 2
+    one["a"] = other["a"] = 1
+    assert one == {"a": 1} == OrderedDict(a=1) == one and one != {"a": 2} and one != {} and one != [("a", 1)]
+    assert one != other and one == one and one != copy.copy(one)
+    assert len({one, other}) == 2 and other not in [one]
+
+
+def test_the_operators_of_a_dict_session() -> None:
+    session = DictSession("example1")
+    session.update(a=1, b=[2])
+    session.accessed = session.modified = False
+    assert session | {"b": 3} == {"a": 1, "b": 3} and {"b": 3} | session == {"b": [2], "a": 1}
+    assert type(session | session) is type({} | session) is type(session.copy()) is dict
+    assert session.copy()["b"] is session["b"] and session.copy() is not session.data
+    assert (session.accessed, session.modified) == (True, False)
+    for wrong in ([("c", 4)], None, 7):
+        with pytest.raises(TypeError):
+            session | wrong
+        with pytest.raises(TypeError):
+            wrong | session
+    same = session
+    same |= {"c": 4}
+    same |= [("d", 5)]
+    assert same is session and session.modified and dict(session) == {"a": 1, "b": [2], "c": 4, "d": 5}
+    assert session.id == "example1"
 
 
 # -- merging ---------------------------------------------------------------------------------------------------------

@@ -16,11 +16,14 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
-from .. import expiry
+from .. import expiry, sessionclasses
+from ..copies import private_copy
 from ..DictSession import DictSession
 from ..errors import ConfigurationError, SessionConflict, SessionDeleted
+from ..managersettings import find_store, seconds
 from ..Session import Session
-from ..store.SessionStore import SessionStore, private_copy
+from ..store import older_stores
+from ..store.SessionStore import SessionStore
 from .base import _MAX_KEYS, CreateError, SessionBase, UpdateError
 
 R = TypeVar("R")
@@ -34,6 +37,7 @@ def for_store(store: SessionStore, **settings: Any) -> "type[StoredSession]":
     Payloads go through the store's own serializer, so that what is saved here is read by an application with
     DictSession on the same store, and the other way round.
     """
+    store = find_store(store)
     unknown = sorted(set(settings).difference(SETTINGS))
     if unknown:
         raise ConfigurationError(f"unknown settings: {', '.join(unknown)}; known are: {', '.join(SETTINGS)}")
@@ -41,9 +45,12 @@ def for_store(store: SessionStore, **settings: Any) -> "type[StoredSession]":
         raise ConfigurationError(
             f"{store!r} keeps nothing that could be loaded by a key; use session3.backends.signed_cookies.SessionStore"
         )
+    if "cookie_age" in settings:
+        settings["cookie_age"] = seconds("cookie_age", settings["cookie_age"])
     members = {"__doc__": f"Sessions in {store!r}.", "__module__": __name__, "store": store, **settings}
     codec = getattr(store, "codec", None)
     if codec is not None and issubclass(codec.session_class, DictSession):
+        sessionclasses.check(codec.session_class)
         members["_session_class"] = codec.session_class
     if not store.is_thread_safe:
         members["_executor"] = ThreadPoolExecutor(max_workers=1, thread_name_prefix="session3")
@@ -77,7 +84,7 @@ class StoredSession(SessionBase):
     # -- storage -----------------------------------------------------------------------------------------------------
 
     def exists(self, session_key: str | None) -> bool:
-        return session_key is not None and self.store.has_session(session_key)
+        return session_key is not None and older_stores.knows(self.store, session_key)
 
     def load(self) -> dict[Any, Any]:
         session = self._fetch()
@@ -120,7 +127,7 @@ class StoredSession(SessionBase):
     def delete(self, session_key: str | None = None) -> None:
         key = self.session_key if session_key is None else session_key
         if key is not None:
-            self.store.delete_session(key)
+            older_stores.delete_under(self.store, key)
         if key == self.session_key:
             self._stored = None
 
@@ -163,11 +170,12 @@ class StoredSession(SessionBase):
         return self._fetch()
 
     def _fetch(self) -> Session | None:
-        session: Session | None = None if self.session_key is None else self.store.load_session(self.session_key)
+        session: Session | None = None if self.session_key is None else older_stores.load(self.store, self.session_key)
         if session is None or session._snapshot is not None:
             return session
         # A store that keeps the object itself knows no expiry, and would show our changes before they are saved.
         session = private_copy(session)
+        session._count_as_past(self._clock())
         return None if self._expires_at(session, _items_of(session)) <= self._clock() else session
 
     def _new_session(self) -> Session:
@@ -190,10 +198,10 @@ class StoredSession(SessionBase):
     def _is_updated(self, session: Session) -> bool:
         """Save a session that is stored already; False, with nothing done, if it was deleted meanwhile."""
         store, id = self.store, session.id or ""
-        if session._snapshot is None and not store.has_session(id):
+        if session._snapshot is None and not older_stores.knows(store, id):
             return False
         if not store.is_changed(session):
-            return store.refresh_session(session) or store.has_session(id)
+            return store.refresh_session(session) or older_stores.knows(store, id)
         try:
             store.save_session(session)
         except SessionDeleted:

@@ -107,6 +107,10 @@ class SessionBase(AsyncTwins):
     def _replace_items(self, items: dict[Any, Any]) -> None:
         self._session_cache = items
 
+    def __bool__(self) -> bool:
+        """False for an empty session, as of Django 6.1; what is stored is true, and is not loaded to tell."""
+        return not self.is_empty()
+
     def is_empty(self) -> bool:
         return not self.session_key and not self.__dict__.get("_session_cache")
 

@@ -26,6 +26,8 @@ NOBODYS_KEY = ".check"
 class RecordStore(SessionWrites, SessionStore):
     """Base of the stores that keep records; SessionRecords tells the keywords that all of them take."""
 
+    deletes_by_id = True
+
     # -- the contract ------------------------------------------------------------------------------------------------
 
     def load_session(self, id: str, default: Any = None) -> Any:
@@ -45,8 +47,19 @@ class RecordStore(SessionWrites, SessionStore):
             self._overwrite(session, self._key_to_save(session.id), payload)
         elif snapshot.is_foreign or (payload != snapshot.payload and not self._is_same(session, payload, snapshot)):
             self._swap(session, snapshot, payload)
+        elif session._access_time < snapshot.accessed:
+            self._set_times_right(session, snapshot, payload)
         elif session._access_time > snapshot.accessed:
             self._touch_session(session)
+
+    def _set_times_right(self, session: Session, snapshot: Snapshot, payload: bytes) -> None:
+        """Write times that were ahead of the clock; no touch sets one back. Who else writes does the same."""
+        record = self._record(session, snapshot.key, payload, next_revision(snapshot.revision))
+        try:
+            if self.replace(snapshot.key, record, snapshot.revision):
+                self._remember(session, snapshot.id, snapshot.key, payload, record)
+        except StoreUnavailable as error:
+            log.warning("times that are ahead of the clock were not set right: %s", error)  # as in a touch
 
     def _touch_session(self, session: Session) -> None:
         try:
@@ -84,8 +97,8 @@ class RecordStore(SessionWrites, SessionStore):
         return True
 
     def delete_session(self, session: Session | str) -> None:
-        snapshot = None if isinstance(session, str) else self._snapshot_of(session)
-        id = session if isinstance(session, str) else session.id
+        snapshot = self._snapshot_of(session) if isinstance(session, Session) else None
+        id = session.id if isinstance(session, Session) else session
         if isinstance(session, Session):
             session._snapshot = None
         if snapshot is None and not ids.is_id(id):

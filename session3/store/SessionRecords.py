@@ -16,6 +16,7 @@ from ..seals import make_seal
 from ..secretkeys import Secret
 from ..serializers import PickleSerializer, Serializer
 from ..Session import Session
+from ..SessionTimes import MAX_SKEW
 from ..Snapshot import Snapshot
 from ..tuples import maker
 from .places import is_same_place, taken_over
@@ -151,6 +152,8 @@ class SessionRecords(RecordVerbs):
         self._remember(session, id, key, payload, record)
         if is_outdated and session._snapshot is not None:
             session._snapshot.is_outdated = True
+        if record.accessed > self.clock() + MAX_SKEW:
+            session._count_as_past(self.clock())
         return session
 
     def _read_payload(self, key: str, sealed: bytes) -> tuple[Session, bytes, bool]:
@@ -192,8 +195,8 @@ class SessionRecords(RecordVerbs):
     def is_changed(self, session: Session) -> bool:
         """Tell whether saving the session would write its data."""
         snapshot = self._snapshot_of(session)
-        if snapshot is None:
-            return True
+        if snapshot is None or session._access_time < snapshot.accessed:
+            return True  # new; or its times were set right, which no touch does
         payload = self.codec.dump(session)
         return snapshot.is_foreign or (payload != snapshot.payload and not self._is_same(session, payload, snapshot))
 

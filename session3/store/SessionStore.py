@@ -5,6 +5,9 @@ Optional: `setup`, `check`, `close`, `has_session`, `iter_sessions`, `delete_old
 Asked by the manager where a store can do better than the three methods: `create_session`, `discard_session`,
 `move_session`, `refresh_session`, `needs_new_id`, `was_rotated`, `is_changed`.
 
+What was written for session3 3.4.1 works: `load_session` is asked with the id alone, `delete_session` with a session;
+a KeyError of the one is None, and of the other says that it is gone already.
+
 A store that keeps whole sessions (pickled, or the objects themselves) is written at each request and merges nothing:
 of two requests at the same time the later save wins. Derive from RecordStore for a store that does better.
 """
@@ -21,6 +24,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from .. import ids
 from ..errors import SessionDeleted
+from . import older_stores
 
 if TYPE_CHECKING:
     from ..Session import Session
@@ -40,6 +44,9 @@ class SessionStore(ABC):
 
     #: True if a session is kept in its cookie: a save makes the cookie's value, and nothing is shared.
     is_in_cookie = False
+
+    #: True if `delete_session` takes a bare id, too; what was written for session3 3.4.1 needs a session.
+    deletes_by_id = False
 
     clock: Callable[[], float] = staticmethod(time.time)
 
@@ -66,7 +73,8 @@ class SessionStore(ABC):
     def delete_session(self, session: "Session | str") -> None:
         """Delete a session, given or named by its id, whatever its state; what is not there is no error.
 
-        The same object may be saved again afterwards, as new.
+        The same object may be saved again afterwards, as new. A store that does not say `deletes_by_id` is given
+        sessions only.
         """
 
     # -- recommended -------------------------------------------------------------------------------------------------
@@ -90,6 +98,11 @@ class SessionStore(ABC):
     def close(self) -> None:
         """Let go of files and connections; the next call opens them again."""
 
+    def __iter__(self) -> Iterator[str]:
+        """Yield the ids, as Quixote's own managers ask for them."""
+        for id, _ in self.iter_sessions():
+            yield id
+
     def iter_sessions(self) -> Iterator[tuple[str, Any]]:
         """Yield pairs (id, session), lazily, while others may write."""
         raise NotImplementedError(f"{type(self).__name__} can't iterate over its sessions")
@@ -105,7 +118,7 @@ class SessionStore(ABC):
         ages = [(id, session.get_access_age(self.clock())) for id, session in self.iter_sessions()]
         old = [id for id, age in ages if age > minutes * 60]
         for id in old:
-            self.delete_session(id)
+            older_stores.delete_under(self, id)
         return len(old), len(ages) - len(old)
 
     def delete_expired_sessions(self) -> tuple[int, int]:
@@ -147,14 +160,19 @@ class SessionStore(ABC):
 
     def refresh_session(self, session: "Session") -> bool:
         """Write the access time and expiry of a loaded session that did not change; False if it is gone."""
-        return self.has_session(session.id or "")
+        return older_stores.knows(self, session.id or "")
 
     def create_session(self, session: "Session") -> bool:
         """Save a new session unless its id is taken; tell whether it was saved."""
         assert session.id is not None
-        if self.has_session(session.id):
+        if older_stores.knows(self, session.id):
             return False
-        self.save_session(session)
+        try:
+            self.save_session(session)
+        except BaseException:
+            with contextlib.suppress(Exception):
+                older_stores.delete(self, session)  # only the reply may have been lost, and nobody has the id
+            raise
         return True
 
     def discard_session(self, session: "Session") -> bool:
@@ -164,7 +182,7 @@ class SessionStore(ABC):
         was deleted meanwhile.
         """
         self._make_sure_of(session)
-        self.delete_session(session)
+        older_stores.delete(self, session)
         return True
 
     def move_session(self, session: "Session", new_id: str, grace: float | None = None) -> bool:
@@ -178,18 +196,31 @@ class SessionStore(ABC):
         return self._move_whole(session, new_id)
 
     def _move_whole(self, session: "Session", new_id: str) -> bool:
-        old_id = session.id
+        former, before = copy.copy(session), session._id_time
         session.id, session._id_time = new_id, self.clock()
-        if not self.create_session(session):
-            session.id = old_id
-            return False
-        if old_id is not None:
-            self.delete_session(old_id)
-        return True
+        is_created = False
+        try:
+            is_created = self.create_session(session)
+            if is_created and former.id is not None:
+                older_stores.delete(self, former)
+        except BaseException:
+            if is_created:
+                with contextlib.suppress(Exception):
+                    older_stores.delete(self, session)  # nobody has the new id
+            self._stay(session, former.id, before)
+            raise
+        if not is_created:
+            self._stay(session, former.id, before)
+        return is_created
+
+    @staticmethod
+    def _stay(session: "Session", id: str | None, id_time: float | None) -> None:
+        session.id = id
+        session._set_id_time(id_time)
 
     def _make_sure_of(self, session: "Session") -> None:
         # A store of three methods can't tell a late save from a new session: it is asked before.
-        if session.id is not None and not self.has_session(session.id):
+        if session.id is not None and not older_stores.knows(self, session.id):
             log.info("%r was deleted while a request worked on it", session)
             raise SessionDeleted(f"{self!r}: {session!r} was deleted meanwhile")
 
@@ -219,23 +250,3 @@ class SessionStore(ABC):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
-
-
-def private_copy(session: "Session") -> "Session":
-    """Return a copy for one request of a session whose store may keep, and share, the object itself.
-
-    Otherwise a request that fails would leave its changes, and one that began before a login would hold the session of
-    the user who logged in. An attribute or an item that can't be copied is shared.
-    """
-    with contextlib.suppress(Exception):
-        return copy.deepcopy(session)
-    copied = copy.copy(session)
-    copied.__dict__.update(_own(copied.__dict__))
-    return copied
-
-
-def _own(value: Any) -> Any:
-    try:
-        return copy.deepcopy(value)
-    except Exception:  # whatever a __reduce__ raises
-        return {key: _own(item) for key, item in value.items()} if type(value) is dict else value

@@ -81,6 +81,7 @@ class SignedCookieSessionStore(SessionStore):
     is_multiprocess_safe = True
     is_thread_safe = True
     is_in_cookie = True
+    deletes_by_id = True
 
     def __init__(
         self,

@@ -193,12 +193,6 @@ class MappingContract:
         stored.raw.clear()
         assert not stored.raw.is_empty()
 
-    async def test_a_session_without_items_is_true_all_the_same(self, at: Driver) -> None:
-        session = at.new()
-        assert session.raw
-        assert list(await session.keys()) == []
-        assert session.raw
-
     async def test_a_nested_change_sets_no_flag(self, at: Driver) -> None:
         session = await at.stored(cart=[])
         (await session.get("cart")).append("tea")

@@ -12,7 +12,7 @@ import pytest
 from session3.errors import ConfigurationError, CookieTooLarge, SerializationError
 
 from ..contract import HOSTILE
-from .driven import CHANGED, NEPAL, READ, UTC, WEEKS, Driven, Driver
+from .driven import CHANGED, NEPAL, READ, UNTOUCHED, UTC, WEEKS, Driven, Driver
 from .stored import stored_for
 
 
@@ -27,6 +27,40 @@ class OurOwnMapping:
         session.raw.clear()
         assert len(session.raw) == 0 and list(session.raw) == []
         assert session.raw
+
+    async def test_an_empty_session_is_false(self, at: Driver) -> None:
+        """As of Django 6.1; what is stored is true."""
+        session = at.new()
+        assert not session.raw and session.flags == UNTOUCHED
+        await session.set("a", 1)
+        assert session.raw
+        await session.pop("a")
+        assert not session.raw
+        assert (await at.stored(a=1)).raw
+
+    async def test_it_is_its_items_beside_a_mapping_and_itself_beside_a_session(self, at: Driver) -> None:
+        session, other = at.new(), at.new()
+        await session.set("a", 1)
+        await other.set("a", 1)
+        assert session.raw == {"a": 1} == session.raw and session.raw != {"a": 2} and session.raw != [("a", 1)]
+        assert session.raw != other.raw and len({session.raw, other.raw, session.raw}) == 2
+
+    async def test_the_operators_of_a_dict(self, at: Driver) -> None:
+        session = await at.stored(a=1, b=[2])
+        await session.get("a")
+        raw = session.raw
+        assert raw | {"b": 3} == {"a": 1, "b": 3} and {"b": 3} | raw == {"b": [2], "a": 1}
+        assert type(raw | raw) is type({} | raw) is type(raw.copy()) is dict
+        assert session.flags == READ
+        with pytest.raises(TypeError):
+            raw | [("c", 4)]
+        copied = raw.copy()
+        copied["c"] = 4
+        assert "c" not in raw and copied["b"] is raw["b"] and session.flags == READ
+        raw |= [("c", 4)]
+        assert raw is session.raw and raw["c"] == 4 and session.flags == CHANGED
+        raw |= {"d": 5}
+        assert raw == {"a": 1, "b": [2], "c": 4, "d": 5}
 
     def test_length_and_iteration_load(self, backend: Any) -> None:
         at = Driver(backend, is_async=False)
