@@ -83,7 +83,7 @@ def why_not(path: str) -> str:
     folder = os.path.dirname(path) or "."
     try:
         # Too many open files, no such folder, a failing disk. Not the file itself: to close it frees SQLite's locks.
-        opened(folder, os.O_RDONLY)
+        _ = [opened(folder, os.O_RDONLY) for _ in range(3)]  # as many as SQLite has open of a database
     except OSError as error:
         return f"{(error.strerror or str(error)).lower()}: {error.filename}"
     with suppress(AttributeError, OSError):  # another platform

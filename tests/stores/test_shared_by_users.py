@@ -36,6 +36,13 @@ def folder() -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def imports(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Have all imported that is used: another user may not be allowed to read where Python is."""
+    for scheme in SCHEMES:
+        assert everything(f"{scheme}://{tmp_path_factory.mktemp('first')}/sessions")
+
+
 @pytest.fixture
 def shared(folder: Path) -> Path:
     """A folder of the group's, as an administrator makes one."""
@@ -213,10 +220,12 @@ class TestOptions:
             store.save_session(session)
             assert modes(tmp_path) == {(expected, os.getgid())}
             if scheme == "directory":
-                assert oct((tmp_path / "sessions").stat().st_mode & 0o7777) == oct(0o2000 | expected | expected >> 2 & 0o110)
+                assert oct((tmp_path / "sessions").stat().st_mode & 0o7777) == oct(
+                    0o2000 | expected | expected >> 2 & 0o110
+                )
 
 
 def test_a_database_in_memory_has_no_mode() -> None:
     for option in ({"mode": 0o660}, {"group": 0}):
         with pytest.raises(ConfigurationError, match="in memory"):
-            session3.open_store("sqlite:///:memory:", **option)
+            session3.open_store("sqlite://", **option)
