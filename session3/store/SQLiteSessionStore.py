@@ -20,6 +20,7 @@ import contextlib
 import os
 import pathlib
 import sqlite3
+import sys
 import time
 from collections.abc import Sequence
 from functools import partial
@@ -42,6 +43,9 @@ _BUSY_TIMEOUT = 10.0  # seconds to wait for another writer
 _LOOK_AGAIN = 15
 _BUSY = "database is locked"
 _SWEEPS_CACHE = 12_000  # KiB of a database that are held in memory while a sweep goes on; else it is SQLite's 2,000
+#: Without the GIL, to close another thread's connection only notes that its statements are to go, and a child of a fork
+#: would finish that under a lock that is not its own.
+_CACHED_STATEMENTS = 128 if getattr(sys, "_is_gil_enabled", lambda: True)() else 0
 _TRIES = 20  # to open what another user of the group has just made
 _PAUSE = 0.01  # seconds between two tries of what does not wait by itself
 
@@ -226,8 +230,9 @@ def _uri(filename: str) -> str:
 def _connect(name: str, durable: bool = False) -> sqlite3.Connection:
     # Other threads use it only to close it, or under the lock of an in-memory database.
     connection = sqlite3.connect(
-        name, uri=name.startswith("file:"), timeout=_BUSY_TIMEOUT, isolation_level=None, check_same_thread=False
-    )
+        name, uri=name.startswith("file:"), timeout=_BUSY_TIMEOUT, isolation_level=None, check_same_thread=False,
+        cached_statements=_CACHED_STATEMENTS,
+    )  # fmt: skip
     try:
         _switch_to_wal(connection)
         connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")

@@ -9,10 +9,11 @@ from . import (
     lost_updates,
     planted_ids,
     restarts,
+    signals,
     sweeps,
     threads,
 )
 
 SITUATIONS = [
-    lost_updates, late_saves, kills, restarts, sweeps, bad_disks, altered, threads, planted_ids, cookies,
+    lost_updates, late_saves, kills, restarts, sweeps, bad_disks, altered, threads, planted_ids, signals, cookies,
 ]  # fmt: skip
