@@ -78,6 +78,13 @@ def is_taken(path: str) -> bool:
     return True
 
 
+def why_not_made(path: str) -> str:
+    """Return why a folder, and those above it, can't be made; else ""."""
+    while not is_taken(os.path.dirname(path)):
+        path = os.path.dirname(path)
+    return why_not(path)
+
+
 def why_not(path: str) -> str:
     """Return why a file can't be written, where that can be told, for a driver that does not say; else ""."""
     folder = os.path.dirname(path) or "."

@@ -18,6 +18,7 @@ a `secret_key` or `encryption_key` is set, since its files bear no signature. Wi
 """
 
 import contextlib
+import itertools
 import os
 import struct
 from collections.abc import Callable, Iterator
@@ -26,15 +27,25 @@ from typing import Any, TypeGuard
 from .. import ids, slots
 from ..access import access_of
 from ..Descriptor import opened
-from ..disk import is_file, make_folder
+from ..disk import is_file, is_taken, make_folder, why_not_made
 from ..errors import StoreUnavailable
 from ..record import Record, pack_expires, record_of, unpack_expires
-from .directoryfiles import UPSTREAM, is_nobody_elses, is_upstream, is_upstream_id, leftover, may_go, read_upstream
+from .directoryfiles import (
+    UPSTREAM,
+    check_folder,
+    is_nobody_elses,
+    is_upstream,
+    is_upstream_id,
+    leftover,
+    may_go,
+    read_upstream,
+)
 from .failures import unavailable, unavailable_on
 from .RecordStore import RecordStore
 from .SessionRecords import Found
 
 _HEAD = struct.Struct("<ddddHH")  # created, modified, accessed, expires; lengths of user key and forward plus one
+_SAMPLE = 20  # files that a check tries to read: another user's may be among them
 _NOTE = struct.Struct("<dd")  # accessed, expires
 
 
@@ -153,6 +164,19 @@ class DirectorySessionStore(RecordStore):
     @unavailable_on(OSError)
     def create(self) -> None:
         self._make_folder()
+
+    @unavailable_on(OSError)
+    def check(self) -> None:
+        self._access.check()
+        path = os.path.realpath(self.directory)
+        if not is_taken(path):
+            if reason := why_not_made(path):
+                raise StoreUnavailable(f"{self!r} can't be made: {reason}")
+            return
+        check_folder(path, self._access)
+        for key in itertools.islice(filter(ids.is_id, self._names()), _SAMPLE):
+            with contextlib.suppress(slots.NotSlots, FileNotFoundError):
+                slots.read(self._prefix + key)
 
     @unavailable_on(OSError)
     def clear(self) -> None:

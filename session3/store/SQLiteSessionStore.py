@@ -179,6 +179,27 @@ class SQLiteSessionStore(SQLSessionStore):
                 raise FileNotFoundError(error.errno, error.strerror, self.filename) from None
         self._execute(_CREATE, ())
 
+    @unavailable_on(*_FAILURES)
+    def check(self) -> None:
+        if self.filename == ":memory:":
+            self._query("SELECT 1", ())
+            return
+        self._access.check()
+        path = os.path.realpath(self.filename)
+        reason = why_not(path)
+        if not exists(path):
+            if reason:
+                raise StoreUnavailable(f"{self!r} can't be made: {reason}")
+            return
+        connections = SQLiteConnections(repr(self), partial(sqlitefiles.connect_to_check, path), partial(_file, path))
+        try:
+            with connections.guard():
+                sqlitefiles.check(connections.get(), repr(self))
+        except sqlite3.OperationalError as error:
+            raise StoreUnavailable(": ".join(filter(None, [f"{self!r} can't be used", str(error), reason]))) from error
+        finally:
+            connections.close()
+
     def clear(self) -> None:
         self._change(f"DELETE FROM {self._table}", ())
 

@@ -92,6 +92,9 @@ class VolatileSessionStore(RecordStore):
     def create(self) -> None:
         """There is nothing to create."""
 
+    def check(self) -> None:
+        """There is always memory, until there is none."""
+
     def clear(self) -> None:
         with self._locked():
             self._records.clear()
