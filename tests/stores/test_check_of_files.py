@@ -132,8 +132,12 @@ def _mounted(folder: Path) -> Iterator[Callable[[str], None]]:
     mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
     if subprocess.run(mount, capture_output=True, check=False).returncode:
         pytest.skip("may not mount a file system here")
+
+    def remount(how: str) -> None:
+        subprocess.run(["mount", "-o", f"remount,{how}", folder], check=True)
+
     try:
-        yield lambda how: subprocess.run(["mount", "-o", f"remount,{how}", folder], check=True) and None
+        yield remount
     finally:
         subprocess.run(["umount", "-l", folder], check=True)
 
