@@ -133,7 +133,7 @@ class DirectorySessionStore(RecordStore):
         with self._writing(key) as file:
             if file is None or file.slot is None or file.slot.revision != revision:
                 return False
-            touched = _unpack(file.slot).touched(accessed, expires)
+            touched = _unpack(file.slot).touched(accessed, expires, self.clock())
             file.write_note(_NOTE.pack(touched.accessed, pack_expires(touched.expires)))
             return True
 
@@ -155,6 +155,8 @@ class DirectorySessionStore(RecordStore):
                 return
             if not record.is_due(now, unused_for):
                 left += record.is_session(now)
+                if record.is_ahead(now):
+                    self.replace(key, record.set_right(now), record.revision)
             elif self._remove_if_due(key, now, unused_for):
                 deleted += 1
 

@@ -70,7 +70,7 @@ class VolatileSessionStore(RecordStore):
             current = self._records.get(key)
             if current is None or current.revision != revision:
                 return False
-            self._records[key] = current.touched(accessed, expires)
+            self._records[key] = current.touched(accessed, expires, self.clock())
             return True
 
     def scan(self) -> Iterator[tuple[str, Record]]:
@@ -87,6 +87,9 @@ class VolatileSessionStore(RecordStore):
             due = [key for key, record in self._records.items() if record.is_due(now, unused_for)]
             for key in due:
                 del self._records[key]
+            for key, record in self._records.items():
+                if record.is_ahead(now):
+                    self._records[key] = record.set_right(now)
             return len(due), sum(record.is_session(now) for record in self._records.values())
 
     def create(self) -> None:
