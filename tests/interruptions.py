@@ -90,7 +90,7 @@ def _files(frame: FrameType | None) -> Iterator[str]:
 
 @functools.cache
 def _never(code: CodeType) -> frozenset[int]:
-    """Return the bytecodes of a function before which no signal's handler runs: between a block's end and `__exit__`.
+    """Return the bytecodes of a function before which no signal's handler runs: the ends of handlers and of blocks.
 
     Python looks for signals as a function begins, after a call and as a loop goes back. 3.10 looks more often, but not
     there either, unless another thread asked for its turn.
@@ -99,6 +99,8 @@ def _never(code: CodeType) -> frozenset[int]:
     steps = list(dis.get_instructions(code))
     for number, step in enumerate(steps):
         before = [one.opname for one in steps[max(0, number - 4) : number]]
+        if step.opname == "POP_EXCEPT":  # Python would go on in the belief that the error is still handled
+            found.update(one.offset for one in steps[max(0, number - 2) : number + 1] if _is_of_exit(one))
         loads = [one for one in steps[max(0, number - 4) : number] if one.opname == "LOAD_CONST" and one.argval is None]
         is_exit = step.opname == "CALL" and step.arg == 2 and len(loads) >= 3
         is_exit_310 = step.opname == "CALL_FUNCTION" and step.arg == 3 and before[-2:] == ["DUP_TOP", "DUP_TOP"]

@@ -111,10 +111,7 @@ class SessionLock:
 
     def _write(self, lease: float) -> bool:
         """Replace our record; False if it is not there any more."""
-        if any(self._replace(revision, lease) for revision in tuple(self._revisions)):
-            return True
-        self._revisions.clear()
-        return False
+        return any(self._replace(revision, lease) for revision in tuple(self._revisions))
 
     def _replace(self, before: int, lease: float) -> bool:
         record = _record(self._store, next_revision(before), lease)
