@@ -6,6 +6,7 @@
 """
 
 import os
+from contextlib import suppress
 from typing import NamedTuple
 
 from .errors import ConfigurationError
@@ -44,7 +45,8 @@ class Access(NamedTuple):
             # Of root's maintenance the application's user must be able to read what it leaves.
             stat = os.stat(above)
             if stat.st_uid != 0:
-                os.fchown(fd, stat.st_uid, stat.st_gid)
+                with suppress(PermissionError):  # a file server may take root for nobody
+                    os.fchown(fd, stat.st_uid, stat.st_gid)
         if self.gid is not None:
             os.fchown(fd, -1, self.gid)
         if mode != mode_now:

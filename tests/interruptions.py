@@ -59,7 +59,9 @@ def interrupt(act: Callable[[], object], number: int) -> Interruption | None:
             left -= 1
             if left == 0:
                 files.extend(_files(frame))
-                place = f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno} in {frame.f_code.co_name}"
+                place = (
+                    f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}+{frame.f_lasti} in {frame.f_code.co_name}"
+                )
                 raise TimeUp(place)
         return trace_one
 
@@ -88,9 +90,14 @@ def _files(frame: FrameType | None) -> Iterator[str]:
         frame = frame.f_back
 
 
+_ENDINGS = {
+    "POP_EXCEPT", "POP_BLOCK", "NOP", "SWAP", "DUP_TOP", "ROT_TWO", "PRECALL", "CALL", "CALL_FUNCTION",
+}  # fmt: skip
+
+
 @functools.cache
 def _never(code: CodeType) -> frozenset[int]:
-    """Return the bytecodes of a function before which no signal's handler runs: the ends of handlers and of blocks.
+    """Return the bytecodes of a function before which no signal's handler runs: the ends of blocks and of handlers.
 
     Python looks for signals as a function begins, after a call and as a loop goes back. 3.10 looks more often, but not
     there either, unless another thread asked for its turn.
@@ -98,29 +105,19 @@ def _never(code: CodeType) -> frozenset[int]:
     found: set[int] = set()
     steps = list(dis.get_instructions(code))
     for number, step in enumerate(steps):
-        before = [one.opname for one in steps[max(0, number - 4) : number]]
-        if step.opname == "POP_EXCEPT":  # Python would go on in the belief that the error is still handled
-            found.update(one.offset for one in steps[max(0, number - 2) : number + 1] if _is_of_exit(one))
-        loads = [one for one in steps[max(0, number - 4) : number] if one.opname == "LOAD_CONST" and one.argval is None]
-        is_exit = step.opname == "CALL" and step.arg == 2 and len(loads) >= 3
-        is_exit_310 = step.opname == "CALL_FUNCTION" and step.arg == 3 and before[-2:] == ["DUP_TOP", "DUP_TOP"]
+        before = steps[max(0, number - 6) : number]
+        nones = [one for one in before[-4:] if _is_none(one)]
+        is_exit = step.opname == "CALL" and step.arg == 2 and len(nones) >= 3
+        is_exit_310 = step.opname == "CALL_FUNCTION" and [one.opname for one in before[-2:]] == ["DUP_TOP"] * 2
         if is_exit or is_exit_310:
-            found.update(one.offset for one in steps[max(0, number - 6) : number + 1] if _is_of_exit(one))
+            found.update(one.offset for one in [*before, step] if one.opname in _ENDINGS or _is_none(one))
+        elif step.opname == "POP_EXCEPT":  # Python would go on in the belief that the error is still handled
+            found.update(one.offset for one in [*before[-1:], step] if one.opname in _ENDINGS)
     return frozenset(found)
 
 
-def _is_of_exit(step: dis.Instruction) -> bool:
-    is_none = step.opname == "LOAD_CONST" and step.argval is None
-    return is_none or step.opname in (
-        "POP_BLOCK",
-        "NOP",
-        "SWAP",
-        "DUP_TOP",
-        "ROT_TWO",
-        "PRECALL",
-        "CALL",
-        "CALL_FUNCTION",
-    )
+def _is_none(step: dis.Instruction) -> bool:
+    return step.opname == "LOAD_CONST" and step.argval is None
 
 
 # -- what is interrupted ---------------------------------------------------------------------------------------------
