@@ -20,7 +20,6 @@ a `secret_key` or `encryption_key` is set, since its files bear no signature. Wi
 import contextlib
 import itertools
 import os
-import struct
 from collections.abc import Callable, Iterator
 from typing import Any, TypeGuard
 
@@ -29,7 +28,7 @@ from ..access import access_of
 from ..Descriptor import opened
 from ..disk import is_file, is_taken, make_folder, why_not_made
 from ..errors import StoreUnavailable
-from ..record import Record, pack_expires, record_of, unpack_expires
+from ..record import Record
 from .directoryfiles import (
     UPSTREAM,
     check_folder,
@@ -40,13 +39,12 @@ from .directoryfiles import (
     may_go,
     read_upstream,
 )
+from .directoryrecord import pack, pack_note, unpack
 from .failures import unavailable, unavailable_on
 from .RecordStore import RecordStore
 from .SessionRecords import Found
 
-_HEAD = struct.Struct("<ddddHH")  # created, modified, accessed, expires; lengths of user key and forward plus one
 _SAMPLE = 20  # files that a check tries to read: another user's may be among them
-_NOTE = struct.Struct("<dd")  # accessed, expires
 
 
 class DirectorySessionStore(RecordStore):
@@ -85,7 +83,7 @@ class DirectorySessionStore(RecordStore):
         try:
             try:
                 slot = slots.read(path)
-                record = None if slot is None else _unpack(slot)
+                record = None if slot is None else unpack(slot)
             except slots.NotSlots:
                 record = None if self.codec.is_sealed else read_upstream(path)
             if record is None and self._is_ours(key):
@@ -112,7 +110,7 @@ class DirectorySessionStore(RecordStore):
         with self._writing(key) as file:
             if file is None or self._revision(file) != revision:
                 return False
-            file.overwrite(record.revision, _pack(record))
+            file.overwrite(record.revision, pack(record))
             return True
 
     @unavailable_on(OSError)
@@ -123,7 +121,7 @@ class DirectorySessionStore(RecordStore):
             if file.slot is None:
                 if not may_go(file.fd, key, self._access.mode):
                     return False
-            elif _unpack(file.slot).forward is not None:
+            elif unpack(file.slot).forward is not None:
                 return False
             file.unlink()
             return True
@@ -133,8 +131,8 @@ class DirectorySessionStore(RecordStore):
         with self._writing(key) as file:
             if file is None or file.slot is None or file.slot.revision != revision:
                 return False
-            touched = _unpack(file.slot).touched(accessed, expires, self.clock())
-            file.write_note(_NOTE.pack(touched.accessed, pack_expires(touched.expires)))
+            touched = unpack(file.slot).touched(accessed, expires, self.clock())
+            file.write_note(pack_note(touched))
             return True
 
     @unavailable_on(OSError)
@@ -194,7 +192,7 @@ class DirectorySessionStore(RecordStore):
     # -- files -------------------------------------------------------------------------------------------------------
 
     def _create(self, key: str, record: Record) -> bool:
-        path, body = self._prefix + key, _pack(record)
+        path, body = self._prefix + key, pack(record)
         return slots.create(path, record.revision, body, durable=self.durable, access=self._access)
 
     def _writing(self, key: str) -> slots.SlotFile:
@@ -249,7 +247,7 @@ class DirectorySessionStore(RecordStore):
         """
         if file is None:
             return None
-        return self._leftover(file.fd, key) if file.slot is None else _unpack(file.slot)
+        return self._leftover(file.fd, key) if file.slot is None else unpack(file.slot)
 
     def _remove_if_due(self, key: str, now: float, unused_for: float | None) -> bool:
         with self._writing(key) as file:
@@ -282,24 +280,3 @@ class DirectorySessionStore(RecordStore):
         # A file of 3.4.1 has no revision but its time; one that is damaged has no live session to replace.
         is_old = file.starts_with(UPSTREAM) and is_upstream(file.fd, os.path.basename(file.path))
         return os.fstat(file.fd).st_mtime_ns if is_old else None
-
-
-def _pack(record: Record) -> bytes:
-    user_key = b"" if record.user_key is None else b"=" + record.user_key.encode()
-    forward = b"" if record.forward is None else b"=" + record.forward.encode()
-    times = (record.created, record.modified, record.accessed, pack_expires(record.expires))
-    return _HEAD.pack(*times, len(user_key), len(forward)) + user_key + forward + record.payload
-
-
-def _unpack(slot: slots.Slot) -> Record:
-    body = slot.body
-    created, modified, accessed, expires, user_length, forward_length = _HEAD.unpack_from(body)
-    if slot.note is not None:
-        accessed, expires = _NOTE.unpack(slot.note)
-    user_end = _HEAD.size + user_length
-    end = user_end + forward_length
-    user_key = body[_HEAD.size + 1 : user_end].decode() if user_length else None
-    forward = body[user_end + 1 : end].decode() if forward_length else None
-    return record_of(
-        (body[end:], slot.revision, created, modified, accessed, unpack_expires(expires), user_key, forward)
-    )
