@@ -103,11 +103,12 @@ def _linked(source: str, path: str, durable: bool, folder: int | None = None) ->
             os.link(source, path)
         else:
             os.link(source, path, src_dir_fd=folder, follow_symlinks=True)
+        is_new = True
     except FileExistsError:
-        return False
-    if durable:
+        is_new = False
+    if is_new and durable:
         sync_folder(path)
-    return True
+    return is_new
 
 
 def write(fd: int, data: bytes, offset: int, durable: bool = False) -> None:
