@@ -11,6 +11,7 @@ import gc
 import os
 import sys
 import threading
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -27,6 +28,8 @@ PACKAGE = str(Path(session3.__file__).parent)
 #: Where an exception of a signal is still taken for one of the data: it passes for damage, or for what can't be saved.
 DATA = ("codec.py", "ClassReferences.py", "merge.py", "plainjson.py", "serializers.py", "seals.py")
 _LIMIT = 60.0  # seconds for what has to work after an interruption; a lock that stayed is never free
+
+_SETTLED = 10.0  # seconds after which what is open stays open
 
 
 class TimeUp(Exception):
@@ -267,10 +270,10 @@ class Sweep:
             self.hidden.append(interruption)
         self._look(session.id, interruption)
         place, session, interruption = interruption.place, None, None
-        if not (left := descriptors(store) - before):
-            return True
-        gc.collect()
-        assert not descriptors(store) - before, f"a file is still open after an exception at {place}: {left}"
+        deadline = time.monotonic() + _SETTLED
+        while left := descriptors(store) - before:  # a thread may be freeing a lock that was forgotten
+            gc.collect()
+            assert time.monotonic() < deadline, f"a file is still open after an exception at {place}: {left}"
         return True
 
     def _look(self, id: str, interruption: Interruption) -> None:
