@@ -6,6 +6,7 @@ over all of it. Whoever is killed half-way leaves a slot that fails its checksum
 
 A body that outgrows its slot goes into a new file, renamed over the old one. Writers lock the file itself and then
 look whether it still bears its name; readers lock nothing, as a rule. Revisions must grow. Knows nothing of sessions.
+No link is followed: under a name of ours it is somebody else's. A file system need not have hard links.
 
 >>> import tempfile
 >>> path = tempfile.mkdtemp() + "/file"
@@ -18,14 +19,29 @@ b'second'
 """
 
 import os
+from contextlib import suppress
 
-from . import locks
-from .disk import sync_folder
-from .LockedFile import BINARY, MODE, LockedFile, bears_name
-from .slotformat import NOTE_AT, NotSlots, Slot, View, look, new_file, pack_note, pack_slot, pread, pwrite
+from .access import MODE, Access
+from .Descriptor import opened
+from .disk import is_file, sync_folder, take_over
+from .LockedFile import BINARY, NO_LINK, LockedFile, bears_name
+from .newfiles import TEMPORARY, is_temporary, make, remove_unplaced, temporary_name, write
+from .slotformat import (
+    NOTE_AT,
+    NotSlots,
+    Slot,
+    View,
+    is_start,
+    look,
+    new_file,
+    pack_note,
+    pack_slot,
+    pread,
+)
 
 __all__ = [
     "MODE",
+    "READ",
     "TEMPORARY",
     "NotSlots",
     "Slot",
@@ -38,44 +54,37 @@ __all__ = [
     "writing",
 ]
 
-#: Prefix and suffix of the temporary name beside a file; a leading dot is no file of ours.
-TEMPORARY = (".", ".new")
+#: How a file is opened to be read: no link is followed, and what is no file keeps nobody waiting.
+READ = os.O_RDONLY | BINARY | NO_LINK
+_OURS_ONLY = Access()
 
 
 def read(path: str) -> Slot | None:
     """Return what the file holds; None if no slot is valid. Raises FileNotFoundError, NotSlots."""
-    fd = os.open(path, os.O_RDONLY | BINARY)
     try:
+        fd = opened(path, READ)
         view = look(fd)
-        if not view.is_certain:
-            # Damaged, or writers were at both slots while we looked: with them held off it is certain.
-            with locks.locked(fd):
-                view = look(fd)
-        return view.slot
-    finally:
-        os.close(fd)
-
-
-def create(path: str, revision: int, body: bytes, *, durable: bool = False) -> bool:
-    """Make a new file, whole or not at all; False if there is one. FileNotFoundError if its folder is missing.
-
-    `durable`: it survives a power cut from the moment that this returns.
-    """
-    data = new_file(revision, body)
-    try:
-        # A file without a name leaves no litter, whenever we are killed.
-        fd = os.open(os.path.dirname(path) or ".", os.O_TMPFILE | os.O_RDWR, MODE)
     except FileNotFoundError:
         raise
-    except (AttributeError, OSError):  # another platform, or a file system that can't
-        return _create_by_name(path, data, durable)
-    try:
-        _write(fd, data, 0, durable)
-        return _link_unnamed(fd, path, durable)
-    except FileNotFoundError:  # no /proc
-        return _create_by_name(path, data, durable)
-    finally:
-        os.close(fd)
+    except OSError as error:
+        if is_file(path):
+            raise
+        raise NotSlots from error
+    if view.is_certain:
+        return view.slot
+    # Damaged, or writers were at both slots while we looked: with them held off it is certain.
+    with _Held(path) as file:
+        if file is None:
+            raise FileNotFoundError(path)
+        return file.slot
+
+
+def create(path: str, revision: int, body: bytes, *, durable: bool = False, access: Access = _OURS_ONLY) -> bool:
+    """Make a new file, whole or not at all; False if there is one. FileNotFoundError if its folder is missing.
+
+    `durable`: it survives a power cut from the moment that this returns. `access`: who may use it.
+    """
+    return make(path, new_file(revision, body), durable, access)
 
 
 class SlotFile(LockedFile):
@@ -89,7 +98,7 @@ class SlotFile(LockedFile):
     _view: View | None = None
 
     def __init__(self, path: str, *, durable: bool = False) -> None:
-        super().__init__(path)
+        super().__init__(path, NO_LINK)
         self._durable = durable
 
     def _look(self) -> None:
@@ -107,13 +116,17 @@ class SlotFile(LockedFile):
         place = None if self._view is None or is_anew else self._view.place_for(body)
         if place is None:
             self._replace_file(new_file(revision, body))
-        else:
-            _write(self.fd, pack_slot(revision, body), place, self._durable)
+            return
+        if self._view is not None and self._view.is_far_too_large_for(body):
+            with suppress(OSError):  # a full disk may have no place for another file, where this one has its own
+                self._replace_file(new_file(revision, body))
+                return
+        write(self.fd, pack_slot(revision, body), place, self._durable)
 
     def write_note(self, note: bytes) -> None:
         """Replace the note about the newest slot; there must be one. The next `overwrite` makes it void."""
         assert self.slot is not None
-        _write(self.fd, pack_note(self.slot.revision, note), NOTE_AT)
+        write(self.fd, pack_note(self.slot.revision, note), NOTE_AT)
 
     def starts_with(self, prefix: bytes) -> bool:
         """Tell how a file starts that is not ours."""
@@ -128,81 +141,38 @@ class SlotFile(LockedFile):
         temporary = temporary_name(self.path)
         if bears_name(self.fd, temporary):
             os.unlink(temporary)  # left by a create that was killed before it did this
-        with LockedFile(temporary, os.O_CREAT) as file:
+        with LockedFile(temporary, os.O_CREAT | NO_LINK) as file:
             assert file is not None
             try:
                 os.ftruncate(file.fd, 0)
-                _write(file.fd, data, 0, self._durable)
+                take_over(file.fd, os.fstat(self.fd))
+                write(file.fd, data, 0, self._durable)
                 os.replace(temporary, self.path)
-            except BaseException:
-                os.unlink(temporary)  # on a full disk it would take what is left
-                raise
+            finally:
+                remove_unplaced(file)  # on a full disk it would take what is left
             if self._durable:
                 sync_folder(self.path)
+
+
+class _Held(SlotFile):
+    """A file that is locked while it is read; whoever may read it can do so."""
+
+    _access = os.O_RDONLY
 
 
 #: `with writing(path) as file`: a SlotFile, or None if there is no file.
 writing = SlotFile
 
 
-def sweep_temporary(path: str) -> None:
-    """Remove a temporary file that a killed writer left; one that is in use stays."""
-    with LockedFile(path) as file:
-        if file is not None:
-            os.unlink(path)
+def sweep_temporary(path: str, *, is_ours: bool = False) -> None:
+    """Remove a temporary file that a killed writer left; one that is in use stays, and so does somebody else's.
 
-
-def is_temporary(name: str) -> bool:
-    """Tell whether a name, without its folder, is a temporary one."""
-    return name.startswith(TEMPORARY[0]) and name.endswith(TEMPORARY[1])
-
-
-def temporary_name(path: str) -> str:
-    """Return the one temporary name of a file: what killed writers leave is at most one file each."""
-    folder, name = os.path.split(path)
-    return os.path.join(folder, TEMPORARY[0] + name + TEMPORARY[1])
-
-
-def _create_by_name(path: str, data: bytes, durable: bool) -> bool:
-    temporary = temporary_name(path)
-    while True:
-        with LockedFile(temporary, os.O_CREAT) as file:
-            assert file is not None
-            try:
-                if os.fstat(file.fd).st_nlink == 1:
-                    os.ftruncate(file.fd, 0)
-                    _write(file.fd, data, 0, durable)
-                    return _linked(temporary, path, durable)
-                # A second name of a finished file: who made it was killed before removing this one.
-            finally:
-                os.unlink(temporary)
-
-
-def _link_unnamed(fd: int, path: str, durable: bool) -> bool:
-    # What is in /proc is a symbolic link, and only with a folder's descriptor does Python ask to follow it.
-    folder = os.open("/proc/self/fd", os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        return _linked(str(fd), path, durable, folder)
-    finally:
-        os.close(folder)
-
-
-def _linked(source: str, path: str, durable: bool, folder: int | None = None) -> bool:
-    try:
-        if folder is None:
-            os.link(source, path)
-        else:
-            os.link(source, path, src_dir_fd=folder, follow_symlinks=True)
-    except FileExistsError:
-        return False
-    if durable:
-        sync_folder(path)
-    return True
-
-
-def _write(fd: int, data: bytes, offset: int, durable: bool = False) -> None:
-    written = pwrite(fd, data, offset)
-    while written < len(data):  # a full disk writes a part, then raises
-        written += pwrite(fd, data[written:], offset + written)
-    if durable:
-        os.fsync(fd)
+    `is_ours`: the caller knows it by its name, though it bears the suffix that others use, too.
+    """
+    is_ours = is_ours or path.endswith(TEMPORARY[1])
+    with suppress(FileNotFoundError):
+        # First without the lock: somebody else's file may be locked for long.
+        if is_ours or is_start(opened(path, READ)):
+            with LockedFile(path, NO_LINK) as file:
+                if file is not None and (is_ours or is_start(file.fd)):
+                    os.unlink(path)

@@ -10,44 +10,68 @@
 'alice'
 
 Threads and processes: safe. Crash: a save that returned is there, a save that did not left the session as it was.
-Files have mode 0600 and the folder 0700; a file's name is the session's id, or with `hash_ids` its SHA-256.
+Files have mode 0600 and the folder 0700, or others where `mode` and `group` say so; a file's name is the session's id,
+or with `hash_ids` its SHA-256. What else is in the folder is left alone, and so is a link. Hard links are not needed.
 With `durable` a save and a delete survive a power cut, too: each waits for the disk.
 A folder that session3 3.4.1 filled is read as it is, and each of its sessions is rewritten at its next save; not where
 a `secret_key` or `encryption_key` is set, since its files bear no signature. With `hash_ids` they keep their names.
 """
 
 import contextlib
+import itertools
 import os
-import struct
 from collections.abc import Callable, Hashable, Iterator
 from typing import Any, TypeGuard
 
 from .. import ids, slots
+from ..access import access_of
 from ..datafaults import is_of_signal
-from ..disk import make_folder
+from ..Descriptor import opened
+from ..disk import is_file, is_taken, make_folder, why_not_made
 from ..errors import StoreUnavailable
-from ..record import Record, pack_expires, record_of, unpack_expires
-from .directoryfiles import UPSTREAM, UPSTREAM_NAME, leftover, read_upstream
+from ..record import Record
+from .directoryfiles import (
+    UPSTREAM,
+    check_folder,
+    is_nobody_elses,
+    is_upstream,
+    is_upstream_id,
+    leftover,
+    may_go,
+    read_upstream,
+)
+from .directoryrecord import pack, pack_note, unpack
 from .failures import unavailable, unavailable_on
 from .places import file_place
 from .RecordStore import RecordStore
 from .SessionRecords import Found
 
-_HEAD = struct.Struct("<ddddHH")  # created, modified, accessed, expires; lengths of user key and forward plus one
-_NOTE = struct.Struct("<dd")  # accessed, expires
+_SAMPLE = 20  # files that a check tries to read: another user's may be among them
 
 
 class DirectorySessionStore(RecordStore):
-    """Keeps each session in a two-slot file (session3.slots). With `create` the folder is made at once."""
+    """Keeps each session in a two-slot file (session3.slots). With `create` the folder is made at once.
+
+    `mode` and `group`: of the files that it makes, for several users who share it (0o660 and a group that all are in);
+    the folder is then the group's, too. What another user's file is replaced by keeps its mode and group.
+    """
 
     is_multiprocess_safe = True
     is_thread_safe = True
 
     def __init__(
-        self, directory: str | os.PathLike[str], create: bool = False, *, durable: bool = False, **options: Any
+        self,
+        directory: str | os.PathLike[str],
+        create: bool = False,
+        *,
+        durable: bool = False,
+        mode: int | None = None,
+        group: str | int | None = None,
+        **options: Any,
     ) -> None:
         super().__init__(**options)
         self.durable = durable
+        self._access = access_of(mode, group)
         self.directory = os.path.abspath(directory)
         self._prefix = self.directory + os.sep
         if create:
@@ -64,33 +88,36 @@ class DirectorySessionStore(RecordStore):
         try:
             try:
                 slot = slots.read(path)
-                record = None if slot is None else _unpack(slot)
+                record = None if slot is None else unpack(slot)
             except slots.NotSlots:
                 record = read_upstream(path) if self._reads_unsealed() else None
+            if record is None and self._is_ours(key):
+                self._report_damage(key, "no valid contents")
         except (FileNotFoundError, IsADirectoryError):
             return None
         except OSError as error:
             if is_of_signal(error):
                 raise
             raise unavailable(self, error) from error
-        if record is None:
-            self._report_damage(key, "no valid contents")
         return record
 
     @unavailable_on(OSError)
     def insert(self, key: str, record: Record) -> bool:
         try:
-            return self._create(key, record)
+            is_new = self._create(key, record)
         except FileNotFoundError:
             self._make_folder()
-            return self._create(key, record)
+            is_new = self._create(key, record)
+        if not is_new and not self._is_ours(key):
+            raise StoreUnavailable(f"{self!r} can't keep session {ids.short_hash(key)}: its name is another file's")
+        return is_new
 
     @unavailable_on(OSError)
     def replace(self, key: str, record: Record, revision: int) -> bool:
         with self._writing(key) as file:
             if file is None or self._revision(file) != revision:
                 return False
-            file.overwrite(record.revision, _pack(record))
+            file.overwrite(record.revision, pack(record))
             return True
 
     @unavailable_on(OSError)
@@ -98,7 +125,10 @@ class DirectorySessionStore(RecordStore):
         with self._writing(key) as file:
             if file is None or (revision is not None and self._revision(file) != revision):
                 return False
-            if file.slot is not None and _unpack(file.slot).forward is not None:
+            if file.slot is None:
+                if not may_go(file.fd, key, self._access.mode):
+                    return False
+            elif unpack(file.slot).forward is not None:
                 return False
             file.unlink()
             return True
@@ -108,8 +138,8 @@ class DirectorySessionStore(RecordStore):
         with self._writing(key) as file:
             if file is None or file.slot is None or file.slot.revision != revision:
                 return False
-            touched = _unpack(file.slot).touched(accessed, expires)
-            file.write_note(_NOTE.pack(touched.accessed, pack_expires(touched.expires)))
+            touched = unpack(file.slot).touched(accessed, expires, self.clock())
+            file.write_note(pack_note(touched))
             return True
 
     @unavailable_on(OSError)
@@ -130,6 +160,8 @@ class DirectorySessionStore(RecordStore):
                 return
             if not record.is_due(now, unused_for):
                 left += record.is_session(now)
+                if record.is_ahead(now):
+                    self.replace(key, record.set_right(now), record.revision)
             elif self._remove_if_due(key, now, unused_for):
                 deleted += 1
 
@@ -141,8 +173,23 @@ class DirectorySessionStore(RecordStore):
         self._make_folder()
 
     @unavailable_on(OSError)
+    def check(self) -> None:
+        self._access.check()
+        path = os.path.realpath(self.directory)
+        if not is_taken(path):
+            if reason := why_not_made(path):
+                raise StoreUnavailable(f"{self!r} can't be made: {reason}")
+            return
+        check_folder(path, self._access)
+        for key in itertools.islice(filter(ids.is_id, self._names()), _SAMPLE):
+            with contextlib.suppress(slots.NotSlots, FileNotFoundError):
+                slots.read(self._prefix + key)
+
+    @unavailable_on(OSError)
     def clear(self) -> None:
         def clear_one(key: str) -> None:
+            if self._look(key) is None:
+                return  # not even locked: another program may hold it for long
             with self._writing(key) as file:
                 if file is not None and self._look_again(key, file) is not None:
                     file.unlink()
@@ -152,13 +199,14 @@ class DirectorySessionStore(RecordStore):
     # -- files -------------------------------------------------------------------------------------------------------
 
     def _create(self, key: str, record: Record) -> bool:
-        return slots.create(self._prefix + key, record.revision, _pack(record), durable=self.durable)
+        path, body = self._prefix + key, pack(record)
+        return slots.create(path, record.revision, body, durable=self.durable, access=self._access)
 
     def _writing(self, key: str) -> slots.SlotFile:
         return slots.writing(self._prefix + key, durable=self.durable)
 
     def _make_folder(self) -> None:
-        make_folder(self.directory, 0o700, durable=self.durable)
+        make_folder(self.directory, self._access, durable=self.durable)
 
     def _names(self) -> Iterator[str]:
         with contextlib.suppress(FileNotFoundError), os.scandir(self.directory) as entries:
@@ -174,7 +222,7 @@ class DirectorySessionStore(RecordStore):
                 if ids.is_id(name):
                     act(name)
                 elif slots.is_temporary(name):
-                    slots.sweep_temporary(self._prefix + name)
+                    slots.sweep_temporary(self._prefix + name, is_ours=is_nobody_elses(name[1:-4]))
             except (OSError, StoreUnavailable) as error:
                 failure = failure or error
         if failure is not None:
@@ -184,9 +232,20 @@ class DirectorySessionStore(RecordStore):
         """Return what a sweep goes by, without a lock; None if it is not ours, or gone."""
         record = self.read(key)
         if record is None:
-            with contextlib.suppress(FileNotFoundError), open(self._prefix + key, "rb") as file:
-                record = self._leftover(file.fileno(), key)
+            with contextlib.suppress(FileNotFoundError):
+                record = self._leftover(opened(self._prefix + key, slots.READ), key)
         return record
+
+    def _is_ours(self, key: str) -> bool:
+        """Tell whether what bears a name is a session's, if only a damaged one's."""
+        path = self._prefix + key
+        try:
+            slots.read(path)
+            return True
+        except FileNotFoundError:
+            return True
+        except slots.NotSlots:
+            return is_file(path) and may_go(opened(path, slots.READ), key, self._access.mode)
 
     def _look_again(self, key: str, file: slots.SlotFile | None) -> Record | None:
         """Return what a sweep goes by, now that the file is locked: it may have been used since.
@@ -195,7 +254,7 @@ class DirectorySessionStore(RecordStore):
         """
         if file is None:
             return None
-        return self._leftover(file.fd, key) if file.slot is None else _unpack(file.slot)
+        return self._leftover(file.fd, key) if file.slot is None else unpack(file.slot)
 
     def _remove_if_due(self, key: str, now: float, unused_for: float | None) -> bool:
         with self._writing(key) as file:
@@ -217,34 +276,14 @@ class DirectorySessionStore(RecordStore):
 
     def _is_upstream_id(self, id: str | None) -> TypeGuard[str]:
         """Tell whether the id itself can be a file's name, though ours bear hashes."""
-        return self.hash_ids and id is not None and len(id) == UPSTREAM_NAME
+        return self.hash_ids and id is not None and is_upstream_id(id)
 
     def _leftover(self, fd: int, name: str) -> Record | None:
-        return leftover(fd, name, reads_upstream=self._reads_unsealed())
+        return leftover(fd, name, self._access.mode, reads_upstream=self._reads_unsealed())
 
     def _revision(self, file: slots.SlotFile) -> int | None:
         if file.slot is not None:
             return file.slot.revision
         # A file of 3.4.1 has no revision but its time; one that is damaged has no live session to replace.
-        return os.fstat(file.fd).st_mtime_ns if file.starts_with(UPSTREAM) else None
-
-
-def _pack(record: Record) -> bytes:
-    user_key = b"" if record.user_key is None else b"=" + record.user_key.encode()
-    forward = b"" if record.forward is None else b"=" + record.forward.encode()
-    times = (record.created, record.modified, record.accessed, pack_expires(record.expires))
-    return _HEAD.pack(*times, len(user_key), len(forward)) + user_key + forward + record.payload
-
-
-def _unpack(slot: slots.Slot) -> Record:
-    body = slot.body
-    created, modified, accessed, expires, user_length, forward_length = _HEAD.unpack_from(body)
-    if slot.note is not None:
-        accessed, expires = _NOTE.unpack(slot.note)
-    user_end = _HEAD.size + user_length
-    end = user_end + forward_length
-    user_key = body[_HEAD.size + 1 : user_end].decode() if user_length else None
-    forward = body[user_end + 1 : end].decode() if forward_length else None
-    return record_of(
-        (body[end:], slot.revision, created, modified, accessed, unpack_expires(expires), user_key, forward)
-    )
+        is_old = file.starts_with(UPSTREAM) and is_upstream(file.fd, os.path.basename(file.path))
+        return os.fstat(file.fd).st_mtime_ns if is_old else None

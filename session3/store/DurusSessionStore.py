@@ -127,7 +127,7 @@ class DurusSessionStore(RecordStore):
             record = None if found is None else durusrecord.look(found)
             if record is None or record.revision != revision:
                 return False
-            now = record.touched(accessed, expires)
+            now = record.touched(accessed, expires, self.clock())
             found["touched"].update(revision=now.revision, accessed=now.accessed, expires=now.expires)
             return True
 

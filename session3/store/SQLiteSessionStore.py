@@ -20,17 +20,19 @@ import contextlib
 import os
 import pathlib
 import sqlite3
+import sys
 import time
 from collections.abc import Hashable, Sequence
 from functools import partial
 from itertools import pairwise
 from typing import Any
 
+from ..access import access_of
 from ..connections import Held, Shared
-from ..disk import sync_folder, why_not
+from ..disk import exists, why_not
 from ..errors import ConfigurationError, StoreUnavailable
-from ..LockedFile import LockedFile
-from ..record import Record, record_of
+from ..record import AHEAD, Record, record_of
+from . import sqlitefiles
 from .failures import unavailable_on
 from .places import file_place
 from .SQLiteConnections import SQLiteConnections, wait_at_forks
@@ -41,8 +43,11 @@ _BUSY_TIMEOUT = 10.0  # seconds to wait for another writer
 #: Measured: among eight who save without a pause nobody waits for 36 ms any more, where some waited for 330.
 _LOOK_AGAIN = 15
 _BUSY = "database is locked"
-_LOGS = ("-wal", "-shm", "-journal")  # what SQLite keeps beside a database
 _SWEEPS_CACHE = 12_000  # KiB of a database that are held in memory while a sweep goes on; else it is SQLite's 2,000
+#: Without the GIL, to close another thread's connection only notes that its statements are to go, and a child of a fork
+#: would finish that under a lock that is not its own.
+_CACHED_STATEMENTS = 128 if getattr(sys, "_is_gil_enabled", lambda: True)() else 0
+_TRIES = 20  # to open what another user of the group has just made
 _PAUSE = 0.01  # seconds between two tries of what does not wait by itself
 
 #: The last where a damaged schema is named in a message.
@@ -60,6 +65,8 @@ class SQLiteSessionStore(SQLSessionStore):
     """Keeps each session in a row of the table session3. The file is made at the first save, with mode 0600.
 
     `timeout`: seconds to wait for another writer, then StoreUnavailable.
+    `mode` and `group`: of a file that it makes, for several users who share it (0o660 and a group that all are in); its
+    folder must let them make files, too.
     """
 
     is_thread_safe = True
@@ -73,6 +80,8 @@ class SQLiteSessionStore(SQLSessionStore):
         *,
         durable: bool = False,
         timeout: float = _BUSY_TIMEOUT,
+        mode: int | None = None,
+        group: str | int | None = None,
         **options: Any,
     ) -> None:
         super().__init__("session3", **options)
@@ -80,9 +89,14 @@ class SQLiteSessionStore(SQLSessionStore):
             raise ConfigurationError("timeout must be a positive number of seconds")
         self.timeout = timeout
         in_memory = str(filename) == ":memory:"
-        if in_memory and durable:
-            raise ConfigurationError("what is in memory can't be durable")
+        if in_memory and (durable or mode is not None or group is not None):
+            raise ConfigurationError("what is in memory can't be durable, and has no mode and no group")
+        # An access time that is still to come gives way: its clock was wrong.
+        expiry = "expires = CASE WHEN accessed <= ? OR accessed > ? THEN coalesce(?, expires) ELSE expires END"
+        access = "accessed = CASE WHEN accessed > ? THEN ? ELSE max(accessed, ?) END"
+        self._touch = f"UPDATE session3 SET {expiry}, {access} WHERE id = ? AND revision = ?"
         self.durable = durable
+        self._access = access_of(mode, group)
         self.filename = ":memory:" if in_memory else os.path.abspath(filename)
         self.is_multiprocess_safe = not in_memory
         self._connections: SQLiteConnections | Shared[sqlite3.Connection]
@@ -151,11 +165,26 @@ class SQLiteSessionStore(SQLSessionStore):
     def _live(self) -> tuple[str, Sequence[Any]]:
         return "forward IS NULL AND (expires IS NULL OR expires > ?)", (self.clock(),)
 
+    def touch(self, key: str, revision: int, accessed: float, expires: float | None) -> bool:
+        latest = self.clock() + AHEAD
+        return self._change(self._touch, (accessed, latest, expires, latest, accessed, accessed, key, revision)) == 1
+
+    def _set_right(self) -> None:
+        """Do what Record.set_right does, with all that are ahead."""
+        now = self.clock()
+        self._change(
+            "UPDATE session3 SET accessed = min(accessed, ?), modified = min(modified, ?), revision = revision + 1"
+            " WHERE forward IS NULL AND max(accessed, modified) > ?",
+            (now, now, now + AHEAD),
+        )
+
     def sweep(self, unused_for: float | None) -> tuple[int, int]:
         # Each batch deletes all over the index: with that in memory a sweep takes a sixth less.
         before = self._query("PRAGMA cache_size", ())
         if not before:
             return 0, 0  # there is no database yet
+        self._sweep_files()
+        self._set_right()
         self._query(f"PRAGMA cache_size = -{_SWEEPS_CACHE}", ())
         try:
             return super().sweep(unused_for)
@@ -163,11 +192,40 @@ class SQLiteSessionStore(SQLSessionStore):
             with contextlib.suppress(StoreUnavailable):
                 self._query(f"PRAGMA cache_size = {before[0][0]}", ())
 
+    @unavailable_on(OSError)
+    def _sweep_files(self) -> None:
+        if self.filename != ":memory:":
+            sqlitefiles.sweep(self.filename, self._access)
+
     @unavailable_on(*_FAILURES)
     def create(self) -> None:
-        if self.filename != ":memory:" and not os.path.exists(self.filename):
-            self._create_file()
+        if self.filename != ":memory:" and not exists(self.filename):
+            try:
+                sqlitefiles.create(self.filename, self._prepare, self._access, durable=self.durable)
+            except FileNotFoundError as error:
+                raise FileNotFoundError(error.errno, error.strerror, self.filename) from None
         self._execute(_CREATE, ())
+
+    @unavailable_on(*_FAILURES)
+    def check(self) -> None:
+        if self.filename == ":memory:":
+            self._query("SELECT 1", ())
+            return
+        self._access.check()
+        path = os.path.realpath(self.filename)
+        reason = why_not(path)
+        if not exists(path):
+            if reason:
+                raise StoreUnavailable(f"{self!r} can't be made: {reason}")
+            return
+        connections = SQLiteConnections(repr(self), partial(sqlitefiles.connect_to_check, path), partial(_file, path))
+        try:
+            with connections.guard():
+                sqlitefiles.check(connections.get(), repr(self))
+        except sqlite3.OperationalError as error:
+            raise StoreUnavailable(": ".join(filter(None, [f"{self!r} can't be used", str(error), reason]))) from error
+        finally:
+            connections.close()
 
     def clear(self) -> None:
         self._change(f"DELETE FROM {self._table}", ())
@@ -175,55 +233,33 @@ class SQLiteSessionStore(SQLSessionStore):
     # -- the database ------------------------------------------------------------------------------------------------
 
     def _open(self) -> sqlite3.Connection:
-        try:
-            return _connect(f"{pathlib.Path(self.filename).as_uri()}?mode=rw", self.durable)
-        except sqlite3.OperationalError as error:
-            # SQLite says no more than "unable to open database file".
-            raise sqlite3.OperationalError(": ".join(filter(None, [str(error), why_not(self.filename)]))) from error
-
-    def _create_file(self) -> None:
-        path = os.path.realpath(self.filename)  # a link may lead to what is not there yet
-        # Who creates is alone: what nobody uses is told by its name only.
-        with LockedFile(f"{path}.new.lock", os.O_CREAT) as lock:
-            assert lock is not None
+        tries = 1 if self._access.gid is None else _TRIES
+        while True:
+            tries -= 1
             try:
-                if not os.path.exists(path):
-                    self._put_in_place(path, f"{path}.new")
-            finally:
-                with contextlib.suppress(OSError):  # Windows removes no file that is open
-                    os.unlink(lock.path)
-        if self.durable:
-            sync_folder(path)
+                connection = _connect(_uri(self.filename), self.durable)
+                break
+            except sqlite3.OperationalError as error:
+                # SQLite says no more than "unable to open database file".
+                reason = why_not(os.path.realpath(self.filename))
+                if tries == 0 or reason or str(error) == _BUSY:
+                    raise sqlite3.OperationalError(": ".join(filter(None, [str(error), reason]))) from error
+            time.sleep(_PAUSE)  # another user is making the logs, and gives them to the group in a moment
+        sqlitefiles.share_logs(self.filename, self._access)
+        return connection
 
-    def _put_in_place(self, path: str, temporary: str) -> None:
-        """Put an empty database in place, whole, in its final mode and readable by its owner only.
-
-        SQLite would make it readable by everyone (its log files take over its mode), and switching a database that
-        others are opening to a write-ahead log fails at random.
-        """
-        _remove(temporary, "", *_LOGS)  # one who was killed here may have left them
-        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL, 0o600))
+    def _prepare(self, temporary: str) -> None:
+        # As all others: a fork at this moment would leave a child with what SQLite knows of the file.
+        connections = SQLiteConnections(repr(self), partial(_connect, temporary), partial(_file, temporary))
         try:
-            # As all others: a fork at this moment would leave a child with what SQLite knows of the file.
-            connections = SQLiteConnections(repr(self), partial(_connect, temporary), partial(_file, temporary))
             with connections.guard():
                 connections.get()
-            connections.close()
-            _remove(path, *_LOGS)  # of a database that was removed: SQLite would write what is in them to this one
-            with contextlib.suppress(FileExistsError):
-                os.link(temporary, path)
         finally:
-            os.unlink(temporary)
+            connections.close()
 
 
 class _NotThere(Exception):
     """The database, or the table in it, was not made yet."""
-
-
-def _remove(path: str, *ends: str) -> None:
-    for end in ends:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(path + end)
 
 
 def _file(name: str) -> tuple[int, int]:
@@ -235,11 +271,16 @@ def _file(name: str) -> tuple[int, int]:
     return stat.st_dev, stat.st_ino
 
 
+def _uri(filename: str) -> str:
+    return f"{pathlib.Path(filename).as_uri()}?mode=rw"
+
+
 def _connect(name: str, durable: bool = False) -> sqlite3.Connection:
     # Other threads use it only to close it, or under the lock of an in-memory database.
     connection = sqlite3.connect(
-        name, uri=name.startswith("file:"), timeout=_BUSY_TIMEOUT, isolation_level=None, check_same_thread=False
-    )
+        name, uri=name.startswith("file:"), timeout=_BUSY_TIMEOUT, isolation_level=None, check_same_thread=False,
+        cached_statements=_CACHED_STATEMENTS,
+    )  # fmt: skip
     try:
         _switch_to_wal(connection)
         connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")

@@ -101,7 +101,7 @@ class ShelveSessionStore(RecordStore):
             current = None if shelf is None else self._read(shelf, key)
             if shelf is None or current is None or current.revision != revision:
                 return False
-            touched = current.touched(accessed, expires)
+            touched = current.touched(accessed, expires, self.clock())
             shelf[key.encode() + _TOUCHED] = _pickled((touched.revision, touched.accessed, touched.expires))
             return True
 

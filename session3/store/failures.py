@@ -50,7 +50,12 @@ def unavailable(store: Any, error: BaseException) -> StoreUnavailable:
 def words(error: BaseException) -> str:
     """Return what an error says, in one line; what it is, where it says nothing.
 
+    The names of files are left out: those of sessions are their ids.
+
     >>> words(OSError("no\\n  room")), words(TimeoutError())
     ('no room', 'TimeoutError')
     """
-    return " ".join(str(error).split()) or type(error).__name__
+    text = str(error)
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        text = f"[Errno {error.errno}] {error.strerror}"
+    return " ".join(text.split()) or type(error).__name__

@@ -12,11 +12,12 @@ from . import (
     pools,
     replicas,
     restarts,
+    signals,
     sweeps,
     threads,
 )
 
 SITUATIONS = [
-    lost_updates, late_saves, kills, restarts, sweeps, bad_disks, altered, threads, planted_ids, cookies,
+    lost_updates, late_saves, kills, restarts, sweeps, bad_disks, altered, threads, planted_ids, signals, cookies,
     pools, exits, replicas,
 ]  # fmt: skip
