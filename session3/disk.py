@@ -24,7 +24,7 @@ class FileAccess(NamedTuple):
 def file_access(mode: int | None, group: str | int | None) -> FileAccess:
     """Check what a store was given as `mode=` and `group=`. Raises ConfigurationError."""
     if mode is not None and (type(mode) is not int or not 0 <= mode <= 0o777 or mode & PRIVATE != PRIVATE):
-        raise ConfigurationError(f"mode must be permission bits that let the owner read and write (0o660), not {mode!r}")
+        raise ConfigurationError(f"mode must be permission bits that let the owner read and write, not {mode!r}")
     if group is None or (type(group) is int and group >= 0):
         return FileAccess(mode, group)
     if not isinstance(group, str):
