@@ -73,7 +73,6 @@ def take_over(fd: int, old: os.stat_result) -> None:
             os.fchown(fd, old.st_uid, -1)
 
 
-
 def sync_folder(path: str) -> None:
     """Make the names in the file's folder survive a power cut."""
     if os.name == "posix":  # elsewhere a folder can't be opened
