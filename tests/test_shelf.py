@@ -28,7 +28,7 @@ from typing import Any, cast
 
 import pytest
 
-from session3 import dumbfile
+from session3 import dumbfile, oldshelves
 from session3.locks import lock
 from session3.shelf import Shelf, ShelfError, open_shelf
 
@@ -153,9 +153,9 @@ def test_after_a_fork_that_python_does_not_know_of_a_child_has_a_lock_of_its_own
         transaction[b"key"] = b"value"
 
     def is_locked_out() -> bool:
-        monkeypatch.setattr("session3.shelf.lock", lambda fd: fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB))
+        monkeypatch.setattr("session3.locks.lock", lambda fd: fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB))
         with pytest.raises(BlockingIOError):
-            shelf._lock()
+            shelf.writing().__enter__()
         return True
 
     with shelf.writing():
@@ -348,7 +348,7 @@ def test_old_flavours_are_read_then_converted(base: str, flavour: str) -> None:
 
 @pytest.mark.parametrize(
     "flavour, ending, head",
-    [("dbm.gnu", "", dumbfile.GNU[0]), ("dbm.ndbm", ".db", b"\0" * 12 + dumbfile.BERKELEY[0]),
+    [("dbm.gnu", "", oldshelves.GNU[0]), ("dbm.ndbm", ".db", b"\0" * 12 + oldshelves.BERKELEY[0]),
      ("dbm.sqlite3", "", b"SQLite format 3\0")],
 )  # fmt: skip
 def test_a_missing_module_is_named(base: str, flavour: str, ending: str, head: bytes,
