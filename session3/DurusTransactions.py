@@ -18,7 +18,19 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from .durusstorages import Interrupted, break_off, close, forget, free, import_durus, start_pack, watch
+from .durusstorages import (
+    Interrupted,
+    break_off,
+    close,
+    end_pack,
+    forget,
+    free,
+    import_durus,
+    is_in_place,
+    pin,
+    start_pack,
+    watch,
+)
 from .errors import ConfigurationError, SessionError
 
 T = TypeVar("T")
@@ -60,6 +72,7 @@ class DurusTransactions:
         if type(connection.get_storage()).__name__ == "SqliteStorage":
             connection.get_storage().new_oid()  # skips the last number in the file, that Durus would give again
         watch(connection.get_storage())
+        pin(connection.get_storage())
         self._connection = connection
 
     @property
@@ -76,6 +89,7 @@ class DurusTransactions:
         """
         self._notice_fork()
         with self._lock:
+            self._notice_other_file()
             if not creates and self._connection is None and not self._is_there():
                 return work(None, False)
             again = False
@@ -130,12 +144,14 @@ class DurusTransactions:
                 raise DurusFailure("the connection was closed while it packed")
             return next(steps, _done) is not _done
 
+        is_done = False
         try:
             while self.run(step, tries=1):
                 pass
-        except BaseException:
-            self.close()  # else the storage takes itself to be packing for ever
-            raise
+            is_done = True
+        finally:
+            with self._lock:
+                end_pack(storage, steps, is_done=is_done)
 
     def close(self) -> None:
         """Close the connection if it was ours; the next call opens another one."""
@@ -167,6 +183,7 @@ class DurusTransactions:
         except Exception as error:
             raise DurusFailure(_describe(error)) from error
         watch(self._connection.get_storage())
+        pin(self._connection.get_storage())
         return self._connection
 
     def _drop(self, error: Exception) -> None:
@@ -177,6 +194,19 @@ class DurusTransactions:
             self._broken = error
         else:
             close(connection.get_storage())
+
+    def _notice_other_file(self) -> None:
+        """Let go of a file that does not bear its name any more: what is written to it would be lost."""
+        storage = self.storage
+        try:
+            if storage is None or is_in_place(storage):
+                return
+        except OSError as error:
+            raise DurusFailure(_describe(error)) from error
+        if self._opener is None:
+            raise DurusFailure("its file was removed or replaced; a connection that was handed in stays on the old one")
+        self._connection = None
+        close(storage)
 
     def _notice_fork(self) -> None:
         if self._pid == os.getpid():
@@ -205,5 +235,6 @@ _done = object()
 
 
 def _describe(error: BaseException) -> str:
-    # Some of Durus's errors can't be turned into a str.
-    return ": ".join([type(error).__name__, *map(str, error.args)])
+    # Some of Durus's errors can't be turned into a str; those of the system name their file only in theirs.
+    words = [str(error)] if isinstance(error, OSError) else map(str, error.args)
+    return ": ".join([type(error).__name__, *words])

@@ -1,5 +1,6 @@
 """Questions and orders to the disk that the standard library has no single word for."""
 
+import errno
 import io
 import os
 import stat
@@ -19,6 +20,9 @@ class FileAccess(NamedTuple):
 
     mode: int | None = None
     gid: int | None = None
+
+
+OWNER_ONLY = FileAccess()
 
 
 def file_access(mode: int | None, group: str | int | None) -> FileAccess:
@@ -112,3 +116,12 @@ def why_not(path: str) -> str:
     if not os.access(path, os.R_OK | os.W_OK) or not os.access(folder, os.W_OK | os.X_OK):
         return "permission denied"
     return ""
+
+
+def check_writable(path: str) -> None:
+    """Raise OSError if a file, or its successor in the same folder, can't be written; makes nothing."""
+    folder = os.path.dirname(path) or "."
+    if not os.path.isdir(folder):
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), folder)
+    if not os.access(folder, os.W_OK | os.X_OK) or (exists(path) and not os.access(path, os.R_OK | os.W_OK)):
+        raise PermissionError(errno.EACCES, why_not(path), path)

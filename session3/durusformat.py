@@ -21,6 +21,8 @@ import struct
 import tempfile
 from typing import BinaryIO
 
+from .disk import PRIVATE, take_over
+
 log = logging.getLogger("session3")
 
 MAGIC = b"SHELF-1\n"
@@ -57,6 +59,8 @@ def _keep_copy(name: str, torn: bytes) -> None:
         fd, copy = tempfile.mkstemp(prefix=os.path.basename(name) + ".torn.", dir=os.path.dirname(name))
         with open(fd, "wb") as kept:
             try:
+                take_over(fd, os.stat(name))
+                os.chmod(copy, PRIVATE)  # whatever others may do with the file itself
                 kept.write(torn)
             except OSError:
                 os.unlink(copy)

@@ -16,8 +16,9 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-from .disk import exists
+from .disk import create_private, exists, take_over
 from .errors import MissingDriver
+from .LockedFile import bears_name
 
 _SHRINK_EVERY = 100  # transactions; each loads a few objects
 
@@ -126,16 +127,50 @@ def watch(storage: Any) -> None:
     storage.load = load_or_tell
 
 
+def pin(storage: Any) -> None:
+    """Let a storage keep to its file, by links or not, wherever this process goes; and remember which file that is."""
+    if hasattr(storage, "shelf"):
+        file = storage.shelf.get_file()
+        if not file.is_temporary():
+            file.file.raw.name = os.path.realpath(file.file.name)
+    elif hasattr(storage, "filename"):
+        storage.filename = os.path.realpath(storage.filename)
+        storage.opened = os.stat(storage.filename)
+
+
+def is_in_place(storage: Any) -> bool:
+    """Tell whether the file of a storage that was pinned still bears its name; what is on a server always does."""
+    if hasattr(storage, "shelf"):
+        file = storage.shelf.get_file()
+        return file.is_temporary() or (not file.file.closed and bears_name(file.file.fileno(), file.file.name))
+    if hasattr(storage, "opened"):
+        return exists(storage.filename) and os.path.samestat(os.stat(storage.filename), storage.opened)
+    return True
+
+
 def start_pack(storage: Any) -> Iterator[object]:
-    filename = getattr(storage, "get_filename", str)()
-    if exists(filename):
-        # What is packed into becomes the file: with the mode of it, and not one for everybody.
-        with contextlib.suppress(FileExistsError):
-            os.close(os.open(filename + ".pack", os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    if hasattr(storage, "shelf") and not storage.shelf.get_file().is_temporary():
+        file = storage.shelf.get_file().file
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(file.name + ".pack")  # of a pack that was killed; whose owner may be another
+        # What is packed into becomes the file.
+        with create_private(file.name + ".pack") as new:
+            take_over(new.fileno(), os.fstat(file.fileno()))
     steps = storage.get_packer()
     if steps is None:
         storage.pack()
     return iter(steps or ())
+
+
+def end_pack(storage: Any, steps: Any, *, is_done: bool) -> None:
+    """Remove what a pack leaves beside the file, the file as it was included."""
+    if not is_done:
+        getattr(steps, "close", bool)()
+        storage.pack_extra = None  # else it takes itself to be packing for ever
+    name = storage.shelf.get_file().file.name if hasattr(storage, "shelf") else ""
+    if isinstance(name, str) and exists(name):  # else it was interrupted between its renames: see durusopening
+        with contextlib.suppress(OSError):
+            os.unlink(name + (".prepack" if is_done else ".pack"))
 
 
 def break_off(storage: Any) -> None:

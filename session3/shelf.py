@@ -35,7 +35,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, TypeVar
 
-from session3.disk import FileAccess, exists, why_not
+from session3.disk import OWNER_ONLY, FileAccess, check_writable, exists
 from session3.dumbfile import Index, ShelfError
 from session3.LockedFile import LockedFile
 from session3.oldshelves import find_old, open_old, real_base
@@ -59,11 +59,11 @@ class Shelf:
     _transaction: Callable[[], ShelfTransaction | None] = staticmethod(lambda: None)  # the latest, held weakly
 
     def __init__(
-        self, filename: str | os.PathLike[str], *, durable: bool = False, access: FileAccess | None = None
+        self, filename: str | os.PathLike[str], *, durable: bool = False, access: FileAccess = OWNER_ONLY
     ) -> None:
         self.filename = real_base(os.path.abspath(os.fspath(filename)))
         self.durable = durable
-        self.access = access or FileAccess()
+        self.access = access
         self._dat, self._dir, self._marker = (self.filename + end for end in (".dat", ".dir", ".dir.new"))
         self._restart()
         _shelves.add(self)
@@ -128,15 +128,10 @@ class Shelf:
 
     def check(self) -> None:
         """Raise the OSError that the next write would meet, as far as that can be told; makes nothing."""
-        folder = os.path.dirname(os.path.realpath(self._dir))
-        if not os.path.isdir(folder):
-            raise ShelfError(f"{folder}, where the shelf is to be, is no folder that can be looked into")
         if not self._is_ours():
             self._ask_old(lambda old: None, None)
-        for path in (folder, self._dat, self._dir):
-            mode = os.R_OK | os.W_OK | (os.X_OK if path == folder else 0)
-            if exists(path) and not os.access(path, mode):
-                raise ShelfError(f"{path} can't be written: {why_not(path) or 'permission denied'}")
+        for path in (self._dat, self._dir):
+            check_writable(os.path.realpath(path))
         with self._mutex:
             self._current()
         if exists(self._dat):
@@ -198,7 +193,7 @@ class Shelf:
         return not self._is_ours(), answer
 
 
-def open_shelf(filename: str | os.PathLike[str], *, durable: bool = False, access: FileAccess | None = None) -> Shelf:
+def open_shelf(filename: str | os.PathLike[str], *, durable: bool = False, access: FileAccess = OWNER_ONLY) -> Shelf:
     """Return the shelf in `filename`.dat and `filename`.dir, which the first `writing` creates.
 
     They are for the owner only unless `access` says otherwise. `durable` waits for the disk at each write. A gdbm, ndbm

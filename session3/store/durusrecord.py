@@ -35,6 +35,13 @@ def make_tree(root: Any) -> Any:
     return root[NAME]
 
 
+def is_strange(root: Any) -> bool:
+    """Tell whether what bears the name of our tree is none."""
+    from durus.btree import BTree
+
+    return not isinstance(tree(root), (BTree, dict))
+
+
 def page(root: Any, last: str, size: int) -> list[tuple[str, Any]]:
     sessions = tree(root)
     return list(itertools.islice(sessions.items_from(last, closed=False), size)) if sessions else []

@@ -1,0 +1,130 @@
+"""A file of Durus before Durus opens it: locked, and what a pack left behind undone.
+
+>>> import tempfile
+>>> from session3.durusstorages import import_durus
+>>> import_durus()
+>>> file = lock_file(tempfile.mkdtemp() + "/sessions.durus")
+>>> len(file)
+0
+>>> file.close()
+"""
+
+import contextlib
+import errno
+import gc
+import logging
+import os
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from .disk import OWNER_ONLY, FileAccess, create_private, exists, grant
+
+log = logging.getLogger("session3")
+
+T = TypeVar("T")
+
+#: What file systems say that have no hard links: exFAT, and those of virtual machines and clouds.
+_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
+
+
+def create_file(path: str, access: FileAccess) -> None:
+    """Create an empty file if there is none."""
+    with contextlib.suppress(FileExistsError), create_private(path) as file:
+        try:
+            grant(file.fileno(), access)
+        except BaseException:
+            os.unlink(path)  # else it would be taken for one that somebody wanted so
+            raise
+
+
+def lock_file(path: str, access: FileAccess = OWNER_ONLY) -> Any:
+    """Open a file, created if it must be, with Durus's own lock on it."""
+    from durus.file import File
+
+    while True:
+        create_file(path, access)
+        file = File(path)
+        try:
+            try_to_lock(path, file.obtain_lock)
+            if exists(path) and os.path.samestat(os.fstat(file.file.fileno()), os.stat(path)):
+                return file  # else a pack has replaced it meanwhile
+        except BaseException:
+            file.close()
+            raise
+        file.close()
+
+
+def try_to_lock(path: str, take: Callable[[], T], *, busy: type[Exception] = OSError) -> T:
+    """Return what `take` returns, which raises `busy` where somebody has the file; say who that is."""
+    try:
+        return take()
+    except busy:
+        pass
+    # A connection that a signal's exception kept from its owner holds the file until it is collected.
+    gc.collect()
+    try:
+        return take()
+    except busy as error:
+        raise OSError(f"{path} is in use by {_whom(path)}") from error
+
+
+def _whom(path: str) -> str:
+    """Return who has a file open that is locked, where that can be told."""
+    with contextlib.suppress(OSError):
+        there, descriptors = os.stat(path), list(map(int, os.listdir("/dev/fd")))
+        own = 0
+        for fd in descriptors:
+            with contextlib.suppress(OSError):
+                own += os.path.samestat(os.fstat(fd), there)
+        if own > 1:  # one is the one that was to be locked
+            return "this very process, which has it open already: one connection has to serve all"
+    return "another process"
+
+
+def undo_pack(path: str) -> None:
+    """Bring back the file that a pack, killed between its two renames, had moved out of the way.
+
+    By itself Durus would start an empty one.
+    """
+    from durus.file import File
+
+    if not is_pack_interrupted(path):
+        return
+    with contextlib.ExitStack() as stack:
+        for name in (path + ".prepack", path + ".pack"):
+            file = File(name)
+            stack.callback(file.close)
+            try_to_lock(name, file.obtain_lock)  # a pack that is still alive holds it
+        if is_pack_interrupted(path):
+            _rename_to_nothing(path + ".prepack", path)
+            log.warning("%s: a pack was interrupted; what it had moved to %s.prepack is back", path, path)
+
+
+def _rename_to_nothing(old: str, new: str) -> None:
+    """Rename a file whose lock is held; one that has come to bear the new name stays."""
+    try:
+        os.link(old, new)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        if exists(new):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), new) from error
+        os.rename(old, new)  # between the two only a program that takes no lock could come
+    else:
+        os.unlink(old)
+
+
+def is_pack_interrupted(path: str) -> bool:
+    # A pack that is done leaves its .prepack, but no .pack.
+    return not exists(path) and exists(path + ".prepack") and exists(path + ".pack")
+
+
+def sweep_pack(path: str) -> None:
+    """Remove what a killed pack had written by then; for who holds the lock of the file itself."""
+    from durus.file import File
+
+    if exists(path + ".pack"):
+        file = File(path + ".pack")
+        with contextlib.closing(file), contextlib.suppress(BlockingIOError):
+            file.obtain_lock()
+            os.unlink(path + ".pack")
