@@ -9,6 +9,7 @@ from ..errors import SerializationError
 from ..record import Record, user_key_text
 from ..Session import Session
 from .durusrecord import DAMAGE
+from .shelverecord import UNSIGNED
 
 #: In the root of a database.
 NAME = "sessions"
@@ -23,8 +24,9 @@ class OldDurusSessions:
         self._report = report
         self._held = None if root is None else root.get(NAME)
         try:
-            # With all that is in there; somebody else's, if it is no dict.
-            self._sessions: dict[str, Any] = {} if self._held is None else getattr(self._held, "data", {})
+            # All of them are loaded. What is there may be somebody else's, too.
+            is_dict = type(self._held).__name__ == "PersistentDict"
+            self._sessions: dict[str, Any] = self._held.data if self._held is not None and is_dict else {}
         except DAMAGE as error:
             report(NAME, f"and all the others of session3 3.4.1 can't be loaded: {error!r}")
             self._sessions = {}
@@ -48,7 +50,7 @@ class OldDurusSessions:
         if record is None:
             return None
         if self._codec.is_sealed:
-            self._report(key, "is of session3 3.4.1, and not read where a key is set, since it bears no signature")
+            self._report(key, UNSIGNED)
             return None
         try:
             return record._replace(payload=self._codec.dump(self._sessions[key]))

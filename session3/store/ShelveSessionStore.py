@@ -22,6 +22,7 @@ save; not where a `secret_key` or `encryption_key` is set, since it bears no sig
 """
 
 import contextlib
+import logging
 import os
 from collections.abc import Iterator
 from typing import Any, Protocol, TypeGuard
@@ -33,14 +34,13 @@ from ..record import Record
 from ..shelf import open_shelf
 from ..ShelfTransaction import ShelfTransaction
 from . import shelverecord
+from .directoryfiles import UPSTREAM_NAME
 from .failures import unavailable_on
 from .RecordStore import RecordStore
 from .SessionRecords import Found
-from .shelverecord import DEAD, TOUCHED
+from .shelverecord import DEAD, TOUCHED, UNSIGNED
 
 _BATCH = 200  # keys that a sweep looks at under one lock
-_UPSTREAM_ID = 11  # characters of an id of session3 3.4.1
-_UNSIGNED = "it is of session3 3.4.1, and not read where a key is set, since it bears no signature"
 
 
 class _Values(Protocol):
@@ -215,7 +215,10 @@ class ShelveSessionStore(RecordStore):
         except DamagedRecord as error:
             upstream = shelverecord.unpack_upstream(key, value) if shelverecord.names_class(error) else None
             if upstream is None or (is_to_open and self.codec.is_sealed):
-                self._report_damage(key, _UNSIGNED if upstream else error)
+                if upstream is None:
+                    self._report_damage(key, error)
+                else:
+                    self._report(logging.WARNING, key, UNSIGNED)
                 return None
             record = upstream
         if note is None:
@@ -237,4 +240,4 @@ class ShelveSessionStore(RecordStore):
 
     def _is_upstream_id(self, id: str | None) -> TypeGuard[str]:
         """Tell whether the id itself can be a key, though ours are hashes."""
-        return self.hash_ids and id is not None and len(id) == _UPSTREAM_ID and ids.is_id(id)
+        return self.hash_ids and id is not None and len(id) == UPSTREAM_NAME and ids.is_id(id)
