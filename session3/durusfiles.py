@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from . import durusformat
-from .disk import OWNER_ONLY, FileAccess, check_writable, exists, file_access
+from .disk import OWNER_ONLY, FileAccess, check_writable, exists, file_access, why_not
 from .durusopening import create_file, is_pack_interrupted, lock_file, sweep_pack, try_to_lock, undo_pack
 from .durusstorages import connect, import_durus
 
@@ -145,9 +145,9 @@ def open_sqlite(path: str | os.PathLike[str], *, cache_size: int = CACHE_SIZE, a
     path = os.path.realpath(path)
     create_file(path, access)
     try:
-        return connect(try_to_lock(path, lambda: _sqlite_storage(path), busy=_Busy), cache_size)
+        return connect(try_to_lock(path, lambda: _sqlite_storage(path), busy=_Busy, opened=0), cache_size)
     except sqlite3.Error as error:
-        raise OSError(f"{path}: {error}") from error
+        raise OSError(f"{path}: {why_not(path) or error}") from error
 
 
 class _Busy(Exception):

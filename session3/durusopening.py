@@ -54,31 +54,35 @@ def lock_file(path: str, access: FileAccess = OWNER_ONLY) -> Any:
         file.close()
 
 
-def try_to_lock(path: str, take: Callable[[], T], *, busy: type[Exception] = OSError) -> T:
-    """Return what `take` returns, which raises `busy` where somebody has the file; say who that is."""
+def try_to_lock(path: str, take: Callable[[], T], *, busy: type[Exception] = OSError, opened: int = 1) -> T:
+    """Return what `take` returns, which raises `busy` where somebody has the file; say who that is.
+
+    `opened`: how often this process has the file open because it tries to.
+    """
     try:
         return take()
-    except busy:
-        pass
+    except busy as error:
+        if not _is_open_here(path, opened):
+            raise OSError(f"{path} is in use by another process") from error
     # A connection that a signal's exception kept from its owner holds the file until it is collected.
     gc.collect()
     try:
         return take()
     except busy as error:
-        raise OSError(f"{path} is in use by {_whom(path)}") from error
+        raise OSError(
+            f"{path} is in use by this very process: whatever needs the file has to share one connection, or one store"
+        ) from error
 
 
-def _whom(path: str) -> str:
-    """Return who has a file open that is locked, where that can be told."""
+def _is_open_here(path: str, opened: int) -> bool:
+    """Tell whether this process has a file open more often than that, where it can be told."""
+    count = 0
     with contextlib.suppress(OSError):
-        there, descriptors = os.stat(path), list(map(int, os.listdir("/dev/fd")))
-        own = 0
-        for fd in descriptors:
+        there = os.stat(path)
+        for fd in map(int, os.listdir("/dev/fd")):
             with contextlib.suppress(OSError):
-                own += os.path.samestat(os.fstat(fd), there)
-        if own > 1:  # one is the one that was to be locked
-            return "this very process, which has it open already: one connection has to serve all"
-    return "another process"
+                count += os.path.samestat(os.fstat(fd), there)
+    return count > opened
 
 
 def undo_pack(path: str) -> None:

@@ -61,6 +61,7 @@ def give_all(folder: Path, uid: int, gid: int, mode: int) -> None:
 def as_user(uid: int, gid: int, act: Callable[[], object], groups: tuple[int, ...] = ()) -> str:
     """Run it as somebody else; return the error's text, or ""."""
     out, into = os.pipe()
+    "".encode("latin1")  # what Python imports late the other one may not be able to read
 
     def run(report: Any) -> None:
         os.setgroups(groups)

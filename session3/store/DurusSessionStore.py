@@ -87,11 +87,11 @@ class DurusSessionStore(RecordStore):
     @unavailable_on(DurusFailure, OSError)
     def check(self) -> None:
         was_open = self._transactions.storage is not None
+        if isinstance(self._source, DurusFile):
+            self._source.check()
         try:
             if self._transactions.run(lambda root, again: durusrecord.is_strange(root), creates=False):
                 raise StoreNotSetUp(f"{self!r} holds something else under the name {durusrecord.NAME!r}")
-            if isinstance(self._source, DurusFile):
-                self._source.check()
         finally:
             if not was_open:
                 self._transactions.close()  # another process may be the one to use it
