@@ -9,7 +9,7 @@ export VENV ?= .venv
 # Where the benchmark keeps session3 as it is on PyPI.
 export UPSTREAM_VENV ?= .venv-upstream
 # Debian packages that tests use; they are installed where we may (root), else the tests that need them are skipped.
-TEST_PACKAGES ?= chromium libmariadb-dev mariadb-server pgbouncer pkg-config postgresql python3-gdbm redis-server strace
+TEST_PACKAGES ?= chromium exfat-fuse exfatprogs libmariadb-dev mariadb-server pgbouncer pkg-config postgresql python3-gdbm redis-server strace
 
 BIN = $(VENV)/bin
 BOOTSTRAP = @scripts/bootstrap.sh

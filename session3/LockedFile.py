@@ -13,11 +13,14 @@ from typing import TypeVar
 from weakref import WeakSet
 
 from . import locks
+from .access import MODE
+from .disk import is_file
 
 Self = TypeVar("Self", bound="LockedFile")
 
-MODE = 0o600
 BINARY = getattr(os, "O_BINARY", 0)  # Windows would translate line ends
+#: A link under a name that only we give is somebody else's; and what is no file keeps nobody waiting.
+NO_LINK = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 
 
 # A class, since a generator as a context manager costs several microseconds of the fifteen that a write takes.
@@ -29,22 +32,28 @@ class LockedFile:
     """
 
     fd = -1
+    _access = os.O_RDWR
     _file: io.FileIO | None = None
 
-    def __init__(self, path: str, flags: int = 0) -> None:
+    def __init__(self, path: str, flags: int = 0, mode: int = MODE) -> None:
         self.path = path
         self._flags = flags
+        self._mode = mode
 
     def __enter__(self: Self) -> Self | None:
         while True:
             try:
-                self.fd = os.open(self.path, os.O_RDWR | BINARY | self._flags, MODE)
+                self._file = _opened(self.path, self._access | BINARY | self._flags, self._mode)
             except FileNotFoundError:
-                if self._flags:
+                if self._flags & os.O_CREAT:
                     raise  # it would have been created: the folder is missing
                 return None
-            self._file = io.FileIO(self.fd, "r+b")
+            except OSError:
+                if self._flags != NO_LINK or is_file(self.path):
+                    raise
+                return None  # what bears the name is somebody else's
             try:
+                self.fd = self._file.fileno()
                 _open.add(self)
                 locks.lock(self.fd)
                 # While we waited the file may have been replaced or removed.
@@ -73,6 +82,12 @@ class LockedFile:
         file, self._file, self.fd = self._file, None, -1
         if file is not None:
             file.close()
+
+
+def _opened(path: str, flags: int, mode: int) -> io.FileIO:
+    # By C alone: a signal's exception between two steps of Python's would leave a descriptor open that nobody owns.
+    how = "rb" if flags & os.O_RDWR == 0 else "r+b"
+    return next(map(io.FileIO, map(os.open, (path,), (flags,), (mode,)), (how,)))
 
 
 _open: "WeakSet[LockedFile]" = WeakSet()  # weak, so that what is forgotten lets go of its lock

@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from session3 import dumbfile
-from session3.disk import create_private, grant, sync_folder, take_over
+from session3.disk import create_private, sync_folder, take_over
 from session3.dumbfile import Index, Place, ShelfError, room
 from session3.LockedFile import LockedFile
 from session3.oldshelves import find_old, open_old, remove_files
@@ -135,9 +135,10 @@ class ShelfTransaction(LockedFile):
 
     def _make_file(self) -> None:
         path = os.path.realpath(self.path)
-        with suppress(FileExistsError), create_private(path) as file:
+        with suppress(FileExistsError):
+            fd = create_private(path)
             try:
-                grant(file.fileno(), self._shelf.access)
+                self._shelf.access.give(fd, os.path.dirname(path))
             except BaseException:
                 os.unlink(path)  # else it would be taken for one that somebody wanted so
                 raise
@@ -196,7 +197,6 @@ class ShelfTransaction(LockedFile):
         if not flavour:
             return self._write_index(shelf._dir, ())
         take_over(self.fd, os.stat(find_old(shelf.filename)[1][-1]))
-        grant(self.fd, shelf.access)
         with open_old(shelf.filename, flavour) as old:  # open to the end: gdbm keeps its writers out
             keys = old.keys()  # not all flavours iterate
             places = {key: self._add(old.get(key)) for key in keys}

@@ -1,101 +1,58 @@
 """Questions and orders to the disk that the standard library has no single word for."""
 
 import errno
-import io
 import os
 import stat
 from contextlib import suppress
-from functools import partial
-from typing import NamedTuple
 
-from .errors import ConfigurationError
+from .access import Access
+from .Descriptor import Descriptor, opened
 
-PRIVATE = 0o600
-
-_open_private = partial(os.open, mode=PRIVATE)
-
-
-class FileAccess(NamedTuple):
-    """Who may use the files that a store makes: permission bits, and a group's number; None: as by default."""
-
-    mode: int | None = None
-    gid: int | None = None
-
-
-OWNER_ONLY = FileAccess()
-
-
-def file_access(mode: int | None, group: str | int | None) -> FileAccess:
-    """Check what a store was given as `mode=` and `group=`. Raises ConfigurationError."""
-    if mode is not None and (type(mode) is not int or not 0 <= mode <= 0o777 or mode & PRIVATE != PRIVATE):
-        raise ConfigurationError(f"mode must be permission bits that let the owner read and write, not {mode!r}")
-    if group is None or (type(group) is int and group >= 0):
-        return FileAccess(mode, group)
-    if not isinstance(group, str):
-        raise ConfigurationError(f"group must be a group's name or number, not {group!r}")
-    try:
-        import grp
-
-        return FileAccess(mode, grp.getgrnam(group).gr_gid)
-    except (ImportError, KeyError):
-        raise ConfigurationError(f"there is no group {group!r} here") from None
-
-
-def create_private(path: str) -> io.FileIO:
-    """Create a file for the owner only, open to read and write. Raises FileExistsError.
-
-    In one call that no signal can cut in two: a descriptor that belongs to no object yet would stay open for ever.
-    """
-    return io.FileIO(path, "x+", opener=_open_private)
-
-
-def grant(fd: int, access: FileAccess) -> None:
-    """Give a file that was just made to whom it is for. Raises OSError where this process may not do that."""
-    if access.gid is not None and os.fstat(fd).st_gid != access.gid:
-        os.fchown(fd, -1, access.gid)
-    if access.mode is not None and stat.S_IMODE(os.fstat(fd).st_mode) != access.mode:
-        os.fchmod(fd, access.mode)
-
-
-def take_over(fd: int, old: os.stat_result) -> None:
-    """Give a new file the owner, group and mode of the one whose place it takes, as far as this process may.
-
-    Where it may not keep the group, the group that the file has instead gets no more than everybody.
-    """
-    if not hasattr(os, "fchown"):
-        return  # Windows
-    new, mode = os.fstat(fd), stat.S_IMODE(old.st_mode)
-    if new.st_gid != old.st_gid:
-        try:
-            os.fchown(fd, -1, old.st_gid)
-        except OSError:
-            mode &= ~0o070 | (mode & 0o007) << 3
-    if stat.S_IMODE(new.st_mode) != mode:
-        os.fchmod(fd, mode)
-    if new.st_uid != old.st_uid:
-        with suppress(OSError):  # for root only
-            os.fchown(fd, old.st_uid, -1)
+#: What a file system says that has no hard links, or not here.
+NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV)
 
 
 def sync_folder(path: str) -> None:
     """Make the names in the file's folder survive a power cut."""
     if os.name == "posix":  # elsewhere a folder can't be opened
-        fd = os.open(os.path.dirname(path) or ".", os.O_RDONLY)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
+        os.fsync(opened(os.path.dirname(path) or ".", os.O_RDONLY))
 
 
-def make_folder(path: str, mode: int, *, durable: bool = False) -> None:
+def make_folder(path: str, access: Access, *, durable: bool = False) -> None:
     """Make a folder that may be there already, and those above it; `durable`: their names survive a power cut."""
-    new = [path]
-    while durable and not exists(os.path.dirname(new[-1]) or "."):
+    path = os.path.realpath(path)  # a link may lead to what is not there yet
+    above, new = os.path.dirname(path), [path]
+    while durable and not exists(os.path.dirname(new[-1])):
         new.append(os.path.dirname(new[-1]))
-    os.makedirs(path, mode, exist_ok=True)
+    os.makedirs(above, exist_ok=True)
+    try:
+        os.mkdir(path, 0o700)
+    except FileExistsError:
+        if not os.path.isdir(path):
+            raise
+    else:
+        if os.name == "posix":
+            access.give_folder(opened(path, os.O_RDONLY), above)
     if durable:
         for folder in reversed(new):
             sync_folder(folder)
+
+
+def take_over(fd: int, old: os.stat_result) -> None:
+    """Give a new file the owner, the group and the mode of the one that it replaces, as far as we may."""
+    if not hasattr(os, "fchown"):
+        return
+    mode, new = stat.S_IMODE(old.st_mode), os.fstat(fd)
+    try:
+        if (new.st_uid, new.st_gid) != (old.st_uid, old.st_gid):
+            os.fchown(fd, old.st_uid, old.st_gid)
+    except PermissionError:  # only root gives files away; a member may still give it to the group
+        try:
+            os.fchown(fd, -1, old.st_gid)
+        except PermissionError:
+            mode &= ~0o070  # it would be another group's
+    if stat.S_IMODE(new.st_mode) != mode:
+        os.fchmod(fd, mode)
 
 
 def exists(path: str) -> bool:
@@ -107,13 +64,35 @@ def exists(path: str) -> bool:
     return True
 
 
+def is_file(path: str) -> bool:
+    """Tell whether this is a file itself: no link to one, no folder, nothing of another kind. OSError if missing."""
+    return stat.S_ISREG(os.lstat(path).st_mode)
+
+
+def is_taken(path: str) -> bool:
+    """Tell whether anything bears this name, and be it a link that leads nowhere. OSError as `exists`."""
+    try:
+        os.lstat(path)
+    except FileNotFoundError:
+        return False
+    return True
+
+
 def why_not(path: str) -> str:
     """Return why a file can't be written, where that can be told, for a driver that does not say; else ""."""
     folder = os.path.dirname(path) or "."
-    with suppress(AttributeError, OSError):  # another platform, or no such folder
-        if os.statvfs(folder).f_flag & os.ST_RDONLY:
+    try:
+        # Too many open files, no such folder, a failing disk. Not the file itself: to close it frees SQLite's locks.
+        _ = [opened(folder, os.O_RDONLY) for _ in range(3)]  # as many as SQLite has open of a database
+    except OSError as error:
+        return f"{(error.strerror or str(error)).lower()}: {error.filename}"
+    with suppress(AttributeError, OSError):  # another platform
+        if (found := os.statvfs(folder)).f_flag & os.ST_RDONLY:
             return "the file system is read-only"
-    if not os.access(path, os.R_OK | os.W_OK) or not os.access(folder, os.W_OK | os.X_OK):
+        if found.f_bavail == 0:
+            return "no space left on device"
+    is_refused = os.path.lexists(path) and not os.access(path, os.R_OK | os.W_OK)
+    if is_refused or not os.access(folder, os.W_OK | os.X_OK):
         return "permission denied"
     return ""
 
@@ -123,5 +102,10 @@ def check_writable(path: str) -> None:
     folder = os.path.dirname(path) or "."
     if not os.path.isdir(folder):
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), folder)
-    if not os.access(folder, os.W_OK | os.X_OK) or (exists(path) and not os.access(path, os.R_OK | os.W_OK)):
-        raise PermissionError(errno.EACCES, why_not(path), path)
+    if why := why_not(path):
+        raise PermissionError(errno.EACCES, why, path)
+
+
+def create_private(path: str) -> Descriptor:
+    """Create a file for its owner only, and return it, open to read and write. Raises FileExistsError."""
+    return opened(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0))

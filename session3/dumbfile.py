@@ -16,7 +16,7 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 
 from session3.disk import create_private, sync_folder, take_over
@@ -87,6 +87,8 @@ class Index:
     An open file's inode number isn't given to another, so that the number tells a .dir from its successor.
     """
 
+    _files: Sequence[io.FileIO] = ()
+
     def __init__(self, path: str, dat: str) -> None:
         self.path = path
         self.places: dict[bytes, Place] = {}
@@ -94,15 +96,15 @@ class Index:
         self.lines = 0
         self.live = 0  # bytes of .dat in use
         self.end = 0  # of the last value in .dat
-        self.has_damage = False
-        self._files: list[io.FileIO] = []  # file objects, so that no interruption leaves a descriptor without owner
+        self.has_damage = self._is_foreign = False
+        self._files = []  # file objects, so that no interruption leaves a descriptor without owner
         try:
             for name in (path, dat):
                 self._files.append(io.FileIO(name, "r+" if os.access(name, os.W_OK) else "r"))
             self._dir, self._dat = (file.fileno() for file in self._files)
             self._file = os.fstat(self._dir)
             self._read(self._file.st_size)
-            if self.has_damage and not self.places:
+            if self._is_foreign and not self.places:
                 raise ShelfError(f"{path} is no index of Python's dbm.dumb; move it away or use another name")
         except BaseException:
             self.close()
@@ -134,6 +136,7 @@ class Index:
                     self._add(*found)
                 else:
                     self.has_damage = True
+                    self._is_foreign = self._is_foreign or line[:1] != b"\0"  # zeros are what a power cut leaves
                     _log.warning("%s: a line that can't be read is left out", self.path)
             self.size += len(lines)
             if not lines:
@@ -189,15 +192,15 @@ def write_index(path: str, items: Iterable[tuple[bytes, Place]], like: os.stat_r
         like = os.stat(path)
     sweep_temporary(path)  # whose owner, if a killed writer left it, may be another user
     try:
-        with create_private(path + TEMPORARY) as file:
-            fd = file.fileno()
-            take_over(fd, like)
-            rest, position = iter(items), 0
-            while part := b"".join([format_line(*item) for item in itertools.islice(rest, _LINES)]):
-                write_at(fd, part, position)
-                position += len(part)
-            # Always: a rename that outlives its data in a power cut would lose every key, not only the latest.
-            os.fsync(fd)
+        fd = create_private(path + TEMPORARY)
+        take_over(fd, like)
+        rest, position = iter(items), 0
+        while part := b"".join([format_line(*item) for item in itertools.islice(rest, _LINES)]):
+            write_at(fd, part, position)
+            position += len(part)
+        # Always: a rename that outlives its data in a power cut would lose every key, not only the latest.
+        os.fsync(fd)
+        del fd  # closes it, as Windows wants
         os.replace(path + TEMPORARY, path)
     except BaseException:
         sweep_temporary(path)  # on a full disk it would take what is left

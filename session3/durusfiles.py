@@ -25,7 +25,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from . import durusformat
-from .disk import OWNER_ONLY, FileAccess, check_writable, exists, file_access, why_not
+from .access import Access, access_of
+from .disk import check_writable, exists, why_not
 from .durusopening import create_file, is_pack_interrupted, lock_file, sweep_pack, try_to_lock, undo_pack
 from .durusstorages import connect, import_durus
 
@@ -34,6 +35,7 @@ TIMEOUT = 10.0  # seconds that a server may be silent
 CACHE_SIZE = 10_000  # objects that a connection keeps in memory; a session is two
 
 _FIRST_COMERS = 100  # times to look again whether another client has made the root of a new server
+_OWNER_ONLY = Access()
 _SQLITE_MAGIC = b"SQLite format 3\0"
 _SQLITE_TABLE = "CREATE TABLE IF NOT EXISTS objects (id integer primary key, data blob, refs blob)"
 
@@ -54,11 +56,11 @@ class DurusFile:
     is_multiprocess_safe: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        file_access(self.mode, self.group)
+        access_of(self.mode, self.group)
         object.__setattr__(self, "path", os.path.abspath(self.path))
 
     def __call__(self) -> Any:
-        return (open_sqlite if self.sqlite else open_file)(self.path, access=file_access(self.mode, self.group))
+        return (open_sqlite if self.sqlite else open_file)(self.path, access=access_of(self.mode, self.group))
 
     def __str__(self) -> str:
         return self.path
@@ -92,7 +94,7 @@ class DurusServer:
 # -- files -----------------------------------------------------------------------------------------------------------
 
 
-def open_file(path: str | os.PathLike[str], *, cache_size: int = CACHE_SIZE, access: FileAccess = OWNER_ONLY) -> Any:
+def open_file(path: str | os.PathLike[str], *, cache_size: int = CACHE_SIZE, access: Access = _OWNER_ONLY) -> Any:
     """Open, or create with mode 0600, a file of Durus, mended as `repair_file` does; an SQLite file as `open_sqlite`.
 
     Raises OSError, too if the file is open already, or it is no file of Durus.
@@ -136,7 +138,7 @@ def repair_file(path: str | os.PathLike[str]) -> None:
             file.close()
 
 
-def open_sqlite(path: str | os.PathLike[str], *, cache_size: int = CACHE_SIZE, access: FileAccess = OWNER_ONLY) -> Any:
+def open_sqlite(path: str | os.PathLike[str], *, cache_size: int = CACHE_SIZE, access: Access = _OWNER_ONLY) -> Any:
     """Open, or create with mode 0600, an SQLite file of Durus, for any thread and this process only.
 
     A process that was forked from one that has the file open can't open it, not even later.

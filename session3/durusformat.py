@@ -21,7 +21,8 @@ import struct
 import tempfile
 from typing import BinaryIO
 
-from .disk import PRIVATE, take_over
+from .access import MODE
+from .disk import take_over
 
 log = logging.getLogger("session3")
 
@@ -60,7 +61,7 @@ def _keep_copy(name: str, torn: bytes) -> None:
         with open(fd, "wb") as kept:
             try:
                 take_over(fd, os.stat(name))
-                os.chmod(copy, PRIVATE)  # whatever others may do with the file itself
+                os.chmod(copy, MODE)  # whatever others may do with the file itself
                 kept.write(torn)
             except OSError:
                 os.unlink(copy)

@@ -17,27 +17,28 @@ import os
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from .disk import OWNER_ONLY, FileAccess, create_private, exists, grant
+from .access import Access
+from .disk import NO_LINKS, create_private, exists
 
 log = logging.getLogger("session3")
 
 T = TypeVar("T")
 
-#: What file systems say that have no hard links: exFAT, and those of virtual machines and clouds.
-_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
+_OWNER_ONLY = Access()
 
 
-def create_file(path: str, access: FileAccess) -> None:
+def create_file(path: str, access: Access) -> None:
     """Create an empty file if there is none."""
-    with contextlib.suppress(FileExistsError), create_private(path) as file:
+    with contextlib.suppress(FileExistsError):
+        fd = create_private(path)
         try:
-            grant(file.fileno(), access)
+            access.give(fd, os.path.dirname(path))
         except BaseException:
             os.unlink(path)  # else it would be taken for one that somebody wanted so
             raise
 
 
-def lock_file(path: str, access: FileAccess = OWNER_ONLY) -> Any:
+def lock_file(path: str, access: Access = _OWNER_ONLY) -> Any:
     """Open a file, created if it must be, with Durus's own lock on it."""
     from durus.file import File
 
@@ -109,7 +110,7 @@ def _rename_to_nothing(old: str, new: str) -> None:
     try:
         os.link(old, new)
     except OSError as error:
-        if error.errno not in _NO_LINKS:
+        if error.errno not in NO_LINKS:
             raise
         if exists(new):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), new) from error

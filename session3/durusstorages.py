@@ -154,8 +154,7 @@ def start_pack(storage: Any) -> Iterator[object]:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(file.name + ".pack")  # of a pack that was killed; whose owner may be another
         # What is packed into becomes the file.
-        with create_private(file.name + ".pack") as new:
-            take_over(new.fileno(), os.fstat(file.fileno()))
+        take_over(create_private(file.name + ".pack"), os.fstat(file.fileno()))
     steps = storage.get_packer()
     if steps is None:
         storage.pack()

@@ -35,7 +35,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, TypeVar
 
-from session3.disk import OWNER_ONLY, FileAccess, check_writable, exists
+from session3.access import Access
+from session3.disk import check_writable, exists
 from session3.dumbfile import Index, ShelfError
 from session3.LockedFile import LockedFile
 from session3.oldshelves import find_old, open_old, real_base
@@ -44,6 +45,7 @@ from session3.ShelfTransaction import ShelfTransaction
 __all__ = ["Shelf", "ShelfError", "ShelfTransaction", "open_shelf"]
 
 T = TypeVar("T")
+_OWNER_ONLY = Access()
 
 
 class Shelf:
@@ -59,7 +61,7 @@ class Shelf:
     _transaction: Callable[[], ShelfTransaction | None] = staticmethod(lambda: None)  # the latest, held weakly
 
     def __init__(
-        self, filename: str | os.PathLike[str], *, durable: bool = False, access: FileAccess = OWNER_ONLY
+        self, filename: str | os.PathLike[str], *, durable: bool = False, access: Access = _OWNER_ONLY
     ) -> None:
         self.filename = real_base(os.path.abspath(os.fspath(filename)))
         self.durable = durable
@@ -193,7 +195,7 @@ class Shelf:
         return not self._is_ours(), answer
 
 
-def open_shelf(filename: str | os.PathLike[str], *, durable: bool = False, access: FileAccess = OWNER_ONLY) -> Shelf:
+def open_shelf(filename: str | os.PathLike[str], *, durable: bool = False, access: Access = _OWNER_ONLY) -> Shelf:
     """Return the shelf in `filename`.dat and `filename`.dir, which the first `writing` creates.
 
     They are for the owner only unless `access` says otherwise. `durable` waits for the disk at each write. A gdbm, ndbm

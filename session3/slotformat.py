@@ -19,6 +19,7 @@ _FILE_HEAD_AND_NOTE = struct.Struct("<8sI52xQHI")
 _SUMMED = struct.Struct("<QI")  # of a head, what its checksum is about besides the body: revision, length
 _SLOT_HEAD = struct.Struct("<QII")  # these, and the CRC-32 of them and the body
 _NOTE_HEAD = struct.Struct("<QHI")  # revision of the slot it is about, length, CRC-32 of both and the note
+_MAY_STAY = 16 * _BLOCK  # bytes of a slot that is never too large
 _FIRST_READ = 4 * _BLOCK  # takes a whole file of two one-block slots; a larger buffer costs more than a second read
 
 NOTE_AT = 64
@@ -48,6 +49,10 @@ class View(NamedTuple):
     def place_for(self, body: bytes) -> int | None:
         """Return where the slot is that the next body goes into; None if it is too large."""
         return _BLOCK + (1 - self.number) * self.size if _SLOT_HEAD.size + len(body) <= self.size else None
+
+    def is_far_too_large_for(self, body: bytes) -> bool:
+        """Tell whether a file of its own is worth its while: one that would be an eighth of this one at most."""
+        return self.size > _MAY_STAY and len(body) < self.size // 10
 
 
 _slot, _view = maker(Slot), maker(View)
@@ -97,6 +102,11 @@ def look(fd: int) -> View:
             note, is_whole = (None, True) if note_head[0] != revision else _note(data, *note_head)
             return _view((size, number, _slot((revision, body, note)), is_certain and is_whole))
     return View(size, 1, None, False)
+
+
+def is_start(fd: int) -> bool:
+    """Tell whether a file starts as one of ours."""
+    return pread(fd, len(_MAGIC), 0) == _MAGIC
 
 
 def may_be_slots(fd: int) -> bool:

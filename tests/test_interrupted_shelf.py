@@ -18,7 +18,6 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
 
@@ -55,7 +54,7 @@ def points(code: CodeType) -> set[int]:
     """
     if code not in _points:
         found, behind_a_call = set(), True
-        for instruction in dis.get_instructions(code, show_caches=False):
+        for instruction in dis.get_instructions(code):
             if behind_a_call:
                 found.add(instruction.offset)
             name = instruction.opname
@@ -80,8 +79,8 @@ class Interruption:
         if event == "opcode" and frame.f_lasti in points(frame.f_code):
             self.left -= 1
             if self.left == 0:
-                self.where = f"{frame.f_code.co_qualname if sys.version_info >= (3, 11) else frame.f_code.co_name}"
-                self.where += f", {os.path.basename(frame.f_code.co_filename)}:{frame.f_lineno}"
+                code = frame.f_code
+                self.where = f"{code.co_name}, {os.path.basename(code.co_filename)}:{frame.f_lineno}"
                 raise self.error("from outside")
         return self._trace_code
 

@@ -66,7 +66,7 @@ class Disk:
         return call
 
     def _created(self, path: str, file: Any) -> Any:
-        self.files[os.fstat(file.fileno()).st_ino] = self.names[path] = File()
+        self.files[os.fstat(file).st_ino] = self.names[path] = File()
         return file
 
     def _file(self, fd: int) -> File | None:

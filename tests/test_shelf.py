@@ -325,6 +325,17 @@ def test_damage_is_left_out_or_refused_but_never_overwritten(base: str) -> None:
         assert Path(base + name).read_bytes() == b"a user's own file\n"
 
 
+@pytest.mark.parametrize("zeros", [1, 5, 100])
+def test_an_index_that_a_power_cut_left_as_zeros_is_begun_anew(base: str, zeros: int) -> None:
+    fill(base, {b"a": b"1", b"b": b"2"})
+    lines = Path(base + ".dir").read_bytes()
+    for left in (bytes(zeros), bytes(zeros) + lines[-3:], bytes(zeros) + lines[-3:] + bytes(zeros)):
+        Path(base + ".dir").write_bytes(left)
+        assert ours(base) == {}
+        fill(base, {b"c": b"3"})
+        assert stock(base) == ours(base) == {b"c": b"3"}
+
+
 # Old flavours
 
 

@@ -10,7 +10,8 @@
 'alice'
 
 Threads and processes: safe. Crash: a save that returned is there, a save that did not left the session as it was.
-Files have mode 0600 and the folder 0700; a file's name is the session's id, or with `hash_ids` its SHA-256.
+Files have mode 0600 and the folder 0700, or others where `mode` and `group` say so; a file's name is the session's id,
+or with `hash_ids` its SHA-256. What else is in the folder is left alone, and so is a link. Hard links are not needed.
 With `durable` a save and a delete survive a power cut, too: each waits for the disk.
 A folder that session3 3.4.1 filled is read as it is, and each of its sessions is rewritten at its next save; not where
 a `secret_key` or `encryption_key` is set, since its files bear no signature. With `hash_ids` they keep their names.
@@ -23,10 +24,12 @@ from collections.abc import Callable, Iterator
 from typing import Any, TypeGuard
 
 from .. import ids, slots
-from ..disk import make_folder
+from ..access import access_of
+from ..Descriptor import opened
+from ..disk import is_file, make_folder
 from ..errors import StoreUnavailable
 from ..record import Record, pack_expires, record_of, unpack_expires
-from .directoryfiles import UPSTREAM, UPSTREAM_NAME, leftover, read_upstream
+from .directoryfiles import UPSTREAM, is_nobody_elses, is_upstream, is_upstream_id, leftover, may_go, read_upstream
 from .failures import unavailable, unavailable_on
 from .RecordStore import RecordStore
 from .SessionRecords import Found
@@ -36,16 +39,28 @@ _NOTE = struct.Struct("<dd")  # accessed, expires
 
 
 class DirectorySessionStore(RecordStore):
-    """Keeps each session in a two-slot file (session3.slots). With `create` the folder is made at once."""
+    """Keeps each session in a two-slot file (session3.slots). With `create` the folder is made at once.
+
+    `mode` and `group`: of the files that it makes, for several users who share it (0o660 and a group that all are in);
+    the folder is then the group's, too. What another user's file is replaced by keeps its mode and group.
+    """
 
     is_multiprocess_safe = True
     is_thread_safe = True
 
     def __init__(
-        self, directory: str | os.PathLike[str], create: bool = False, *, durable: bool = False, **options: Any
+        self,
+        directory: str | os.PathLike[str],
+        create: bool = False,
+        *,
+        durable: bool = False,
+        mode: int | None = None,
+        group: str | int | None = None,
+        **options: Any,
     ) -> None:
         super().__init__(**options)
         self.durable = durable
+        self._access = access_of(mode, group)
         self.directory = os.path.abspath(directory)
         self._prefix = self.directory + os.sep
         if create:
@@ -62,21 +77,24 @@ class DirectorySessionStore(RecordStore):
                 record = None if slot is None else _unpack(slot)
             except slots.NotSlots:
                 record = None if self.codec.is_sealed else read_upstream(path)
+            if record is None and self._is_ours(key):
+                self._report_damage(key, "no valid contents")
         except (FileNotFoundError, IsADirectoryError):
             return None
         except OSError as error:
             raise unavailable(self, error) from error
-        if record is None:
-            self._report_damage(key, "no valid contents")
         return record
 
     @unavailable_on(OSError)
     def insert(self, key: str, record: Record) -> bool:
         try:
-            return self._create(key, record)
+            is_new = self._create(key, record)
         except FileNotFoundError:
             self._make_folder()
-            return self._create(key, record)
+            is_new = self._create(key, record)
+        if not is_new and not self._is_ours(key):
+            raise StoreUnavailable(f"{self!r} can't keep session {ids.short_hash(key)}: its name is another file's")
+        return is_new
 
     @unavailable_on(OSError)
     def replace(self, key: str, record: Record, revision: int) -> bool:
@@ -91,7 +109,10 @@ class DirectorySessionStore(RecordStore):
         with self._writing(key) as file:
             if file is None or (revision is not None and self._revision(file) != revision):
                 return False
-            if file.slot is not None and _unpack(file.slot).forward is not None:
+            if file.slot is None:
+                if not may_go(file.fd, key, self._access.mode):
+                    return False
+            elif _unpack(file.slot).forward is not None:
                 return False
             file.unlink()
             return True
@@ -136,6 +157,8 @@ class DirectorySessionStore(RecordStore):
     @unavailable_on(OSError)
     def clear(self) -> None:
         def clear_one(key: str) -> None:
+            if self._look(key) is None:
+                return  # not even locked: another program may hold it for long
             with self._writing(key) as file:
                 if file is not None and self._look_again(key, file) is not None:
                     file.unlink()
@@ -145,13 +168,14 @@ class DirectorySessionStore(RecordStore):
     # -- files -------------------------------------------------------------------------------------------------------
 
     def _create(self, key: str, record: Record) -> bool:
-        return slots.create(self._prefix + key, record.revision, _pack(record), durable=self.durable)
+        path, body = self._prefix + key, _pack(record)
+        return slots.create(path, record.revision, body, durable=self.durable, access=self._access)
 
     def _writing(self, key: str) -> slots.SlotFile:
         return slots.writing(self._prefix + key, durable=self.durable)
 
     def _make_folder(self) -> None:
-        make_folder(self.directory, 0o700, durable=self.durable)
+        make_folder(self.directory, self._access, durable=self.durable)
 
     def _names(self) -> Iterator[str]:
         with contextlib.suppress(FileNotFoundError), os.scandir(self.directory) as entries:
@@ -167,7 +191,7 @@ class DirectorySessionStore(RecordStore):
                 if ids.is_id(name):
                     act(name)
                 elif slots.is_temporary(name):
-                    slots.sweep_temporary(self._prefix + name)
+                    slots.sweep_temporary(self._prefix + name, is_ours=is_nobody_elses(name[1:-4]))
             except (OSError, StoreUnavailable) as error:
                 failure = failure or error
         if failure is not None:
@@ -177,9 +201,20 @@ class DirectorySessionStore(RecordStore):
         """Return what a sweep goes by, without a lock; None if it is not ours, or gone."""
         record = self.read(key)
         if record is None:
-            with contextlib.suppress(FileNotFoundError), open(self._prefix + key, "rb") as file:
-                record = self._leftover(file.fileno(), key)
+            with contextlib.suppress(FileNotFoundError):
+                record = self._leftover(opened(self._prefix + key, slots.READ), key)
         return record
+
+    def _is_ours(self, key: str) -> bool:
+        """Tell whether what bears a name is a session's, if only a damaged one's."""
+        path = self._prefix + key
+        try:
+            slots.read(path)
+            return True
+        except FileNotFoundError:
+            return True
+        except slots.NotSlots:
+            return is_file(path) and may_go(opened(path, slots.READ), key, self._access.mode)
 
     def _look_again(self, key: str, file: slots.SlotFile | None) -> Record | None:
         """Return what a sweep goes by, now that the file is locked: it may have been used since.
@@ -210,16 +245,17 @@ class DirectorySessionStore(RecordStore):
 
     def _is_upstream_id(self, id: str | None) -> TypeGuard[str]:
         """Tell whether the id itself can be a file's name, though ours bear hashes."""
-        return self.hash_ids and id is not None and len(id) == UPSTREAM_NAME
+        return self.hash_ids and id is not None and is_upstream_id(id)
 
     def _leftover(self, fd: int, name: str) -> Record | None:
-        return leftover(fd, name, reads_upstream=not self.codec.is_sealed)
+        return leftover(fd, name, self._access.mode, reads_upstream=not self.codec.is_sealed)
 
     def _revision(self, file: slots.SlotFile) -> int | None:
         if file.slot is not None:
             return file.slot.revision
         # A file of 3.4.1 has no revision but its time; one that is damaged has no live session to replace.
-        return os.fstat(file.fd).st_mtime_ns if file.starts_with(UPSTREAM) else None
+        is_old = file.starts_with(UPSTREAM) and is_upstream(file.fd, os.path.basename(file.path))
+        return os.fstat(file.fd).st_mtime_ns if is_old else None
 
 
 def _pack(record: Record) -> bytes:

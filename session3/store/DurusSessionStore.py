@@ -41,7 +41,7 @@ from ..DurusTransactions import DurusFailure, DurusTransactions
 from ..errors import ConfigurationError, StoreNotSetUp
 from ..record import Record
 from . import durusrecord, durussweep
-from .directoryfiles import UPSTREAM_NAME
+from .directoryfiles import is_upstream_id
 from .failures import unavailable_on
 from .OldDurusSessions import OldDurusSessions
 from .RecordStore import RecordStore
@@ -227,10 +227,10 @@ class DurusSessionStore(RecordStore):
         return True
 
     def _miss(self, key: str, id: str | None) -> Found | None:
-        if self.hash_ids and id is not None and key != id and len(id) == UPSTREAM_NAME:
+        if self.hash_ids and id is not None and key != id and is_upstream_id(id):
             return self._find(id, id)
         return super()._miss(key, id)
 
     def was_rotated(self, id: str) -> bool:
-        is_old = self.hash_ids and ids.is_id(id) and len(id) == UPSTREAM_NAME
+        is_old = self.hash_ids and ids.is_id(id) and is_upstream_id(id)
         return super().was_rotated(id) or (is_old and self._is_tombstone(id))

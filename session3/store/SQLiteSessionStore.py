@@ -26,11 +26,12 @@ from functools import partial
 from itertools import pairwise
 from typing import Any
 
+from ..access import access_of
 from ..connections import Held, Shared
-from ..disk import sync_folder, why_not
+from ..disk import exists, why_not
 from ..errors import ConfigurationError, StoreUnavailable
-from ..LockedFile import LockedFile
 from ..record import Record, record_of
+from . import sqlitefiles
 from .failures import unavailable_on
 from .SQLiteConnections import SQLiteConnections, wait_at_forks
 from .SQLSessionStore import SQLSessionStore
@@ -40,8 +41,8 @@ _BUSY_TIMEOUT = 10.0  # seconds to wait for another writer
 #: Measured: among eight who save without a pause nobody waits for 36 ms any more, where some waited for 330.
 _LOOK_AGAIN = 15
 _BUSY = "database is locked"
-_LOGS = ("-wal", "-shm", "-journal")  # what SQLite keeps beside a database
 _SWEEPS_CACHE = 12_000  # KiB of a database that are held in memory while a sweep goes on; else it is SQLite's 2,000
+_TRIES = 20  # to open what another user of the group has just made
 _PAUSE = 0.01  # seconds between two tries of what does not wait by itself
 
 #: The last where a damaged schema is named in a message.
@@ -56,19 +57,32 @@ _CREATE = """
 
 
 class SQLiteSessionStore(SQLSessionStore):
-    """Keeps each session in a row of the table session3. The file is made at the first save, with mode 0600."""
+    """Keeps each session in a row of the table session3. The file is made at the first save, with mode 0600.
+
+    `mode` and `group`: of a file that it makes, for several users who share it (0o660 and a group that all are in); its
+    folder must let them make files, too.
+    """
 
     is_thread_safe = True
 
     ORDER, START = "rowid", -1  # as the rows lie in the file
     BATCH = 4000  # measured: a writer waits for up to 27 ms
 
-    def __init__(self, filename: str | os.PathLike[str], *, durable: bool = False, **options: Any) -> None:
+    def __init__(
+        self,
+        filename: str | os.PathLike[str],
+        *,
+        durable: bool = False,
+        mode: int | None = None,
+        group: str | int | None = None,
+        **options: Any,
+    ) -> None:
         super().__init__("session3", **options)
         in_memory = str(filename) == ":memory:"
-        if in_memory and durable:
-            raise ConfigurationError("what is in memory can't be durable")
+        if in_memory and (durable or mode is not None or group is not None):
+            raise ConfigurationError("what is in memory can't be durable, and has no mode and no group")
         self.durable = durable
+        self._access = access_of(mode, group)
         self.filename = ":memory:" if in_memory else os.path.abspath(filename)
         self.is_multiprocess_safe = not in_memory
         self._connections: SQLiteConnections | Shared[sqlite3.Connection]
@@ -139,6 +153,7 @@ class SQLiteSessionStore(SQLSessionStore):
         before = self._query("PRAGMA cache_size", ())
         if not before:
             return 0, 0  # there is no database yet
+        self._sweep_files()
         self._query(f"PRAGMA cache_size = -{_SWEEPS_CACHE}", ())
         try:
             return super().sweep(unused_for)
@@ -146,10 +161,18 @@ class SQLiteSessionStore(SQLSessionStore):
             with contextlib.suppress(StoreUnavailable):
                 self._query(f"PRAGMA cache_size = {before[0][0]}", ())
 
+    @unavailable_on(OSError)
+    def _sweep_files(self) -> None:
+        if self.filename != ":memory:":
+            sqlitefiles.sweep(self.filename, self._access)
+
     @unavailable_on(*_FAILURES)
     def create(self) -> None:
-        if self.filename != ":memory:" and not os.path.exists(self.filename):
-            self._create_file()
+        if self.filename != ":memory:" and not exists(self.filename):
+            try:
+                sqlitefiles.create(self.filename, self._prepare, self._access, durable=self.durable)
+            except FileNotFoundError as error:
+                raise FileNotFoundError(error.errno, error.strerror, self.filename) from None
         self._execute(_CREATE, ())
 
     def clear(self) -> None:
@@ -158,55 +181,33 @@ class SQLiteSessionStore(SQLSessionStore):
     # -- the database ------------------------------------------------------------------------------------------------
 
     def _open(self) -> sqlite3.Connection:
-        try:
-            return _connect(f"{pathlib.Path(self.filename).as_uri()}?mode=rw", self.durable)
-        except sqlite3.OperationalError as error:
-            # SQLite says no more than "unable to open database file".
-            raise sqlite3.OperationalError(": ".join(filter(None, [str(error), why_not(self.filename)]))) from error
-
-    def _create_file(self) -> None:
-        path = os.path.realpath(self.filename)  # a link may lead to what is not there yet
-        # Who creates is alone: what nobody uses is told by its name only.
-        with LockedFile(f"{path}.new.lock", os.O_CREAT) as lock:
-            assert lock is not None
+        tries = 1 if self._access.gid is None else _TRIES
+        while True:
+            tries -= 1
             try:
-                if not os.path.exists(path):
-                    self._put_in_place(path, f"{path}.new")
-            finally:
-                with contextlib.suppress(OSError):  # Windows removes no file that is open
-                    os.unlink(lock.path)
-        if self.durable:
-            sync_folder(path)
+                connection = _connect(_uri(self.filename), self.durable)
+                break
+            except sqlite3.OperationalError as error:
+                # SQLite says no more than "unable to open database file".
+                reason = why_not(os.path.realpath(self.filename))
+                if tries == 0 or reason or str(error) == _BUSY:
+                    raise sqlite3.OperationalError(": ".join(filter(None, [str(error), reason]))) from error
+            time.sleep(_PAUSE)  # another user is making the logs, and gives them to the group in a moment
+        sqlitefiles.share_logs(self.filename, self._access)
+        return connection
 
-    def _put_in_place(self, path: str, temporary: str) -> None:
-        """Put an empty database in place, whole, in its final mode and readable by its owner only.
-
-        SQLite would make it readable by everyone (its log files take over its mode), and switching a database that
-        others are opening to a write-ahead log fails at random.
-        """
-        _remove(temporary, "", *_LOGS)  # one who was killed here may have left them
-        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL, 0o600))
+    def _prepare(self, temporary: str) -> None:
+        # As all others: a fork at this moment would leave a child with what SQLite knows of the file.
+        connections = SQLiteConnections(repr(self), partial(_connect, temporary), partial(_file, temporary))
         try:
-            # As all others: a fork at this moment would leave a child with what SQLite knows of the file.
-            connections = SQLiteConnections(repr(self), partial(_connect, temporary), partial(_file, temporary))
             with connections.guard():
                 connections.get()
-            connections.close()
-            _remove(path, *_LOGS)  # of a database that was removed: SQLite would write what is in them to this one
-            with contextlib.suppress(FileExistsError):
-                os.link(temporary, path)
         finally:
-            os.unlink(temporary)
+            connections.close()
 
 
 class _NotThere(Exception):
     """The database, or the table in it, was not made yet."""
-
-
-def _remove(path: str, *ends: str) -> None:
-    for end in ends:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(path + end)
 
 
 def _file(name: str) -> tuple[int, int]:
@@ -216,6 +217,10 @@ def _file(name: str) -> tuple[int, int]:
     except FileNotFoundError:
         raise _NotThere from None
     return stat.st_dev, stat.st_ino
+
+
+def _uri(filename: str) -> str:
+    return f"{pathlib.Path(filename).as_uri()}?mode=rw"
 
 
 def _connect(name: str, durable: bool = False) -> sqlite3.Connection:

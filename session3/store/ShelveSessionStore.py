@@ -27,14 +27,13 @@ import os
 from collections.abc import Iterator
 from typing import Any, Protocol, TypeGuard
 
-from .. import ids
-from ..disk import file_access
+from ..access import access_of
 from ..errors import DamagedRecord
 from ..record import Record
 from ..shelf import open_shelf
 from ..ShelfTransaction import ShelfTransaction
 from . import shelverecord
-from .directoryfiles import UPSTREAM_NAME
+from .directoryfiles import is_upstream_id
 from .failures import unavailable_on
 from .RecordStore import RecordStore
 from .SessionRecords import Found
@@ -68,7 +67,7 @@ class ShelveSessionStore(RecordStore):
         """`mode` and `group`: of the files that it creates, where they are not for their owner only."""
         super().__init__(**options)
         self.filename = os.path.abspath(filename)
-        self._shelf = open_shelf(self.filename, durable=durable, access=file_access(mode, group))
+        self._shelf = open_shelf(self.filename, durable=durable, access=access_of(mode, group))
 
     def __repr__(self) -> str:
         return f"ShelveSessionStore({self.filename!r})"
@@ -240,4 +239,4 @@ class ShelveSessionStore(RecordStore):
 
     def _is_upstream_id(self, id: str | None) -> TypeGuard[str]:
         """Tell whether the id itself can be a key, though ours are hashes."""
-        return self.hash_ids and id is not None and len(id) == UPSTREAM_NAME and ids.is_id(id)
+        return self.hash_ids and id is not None and is_upstream_id(id)

@@ -39,4 +39,11 @@ def unavailable_on(*errors: type[BaseException]) -> Callable[[F], F]:
 
 
 def unavailable(store: Any, error: BaseException) -> StoreUnavailable:
-    return StoreUnavailable(f"{store!r} can't be used: {error}")
+    return StoreUnavailable(f"{store!r} can't be used: {_without_names(error)}")
+
+
+def _without_names(error: BaseException) -> str:
+    """Return what an error says but for the names of files: those of sessions are their ids."""
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        return f"[Errno {error.errno}] {error.strerror}"
+    return str(error)

@@ -184,7 +184,7 @@ def test_a_file_that_may_not_be_opened_keeps_no_other(
     refused = sorted(f"{before}{stored(store).id}{after}" for before, after in [("", ""), slots.TEMPORARY])
     for _ in range(20):
         stored(store)
-    for name in (refused[0], ".gone.new"):
+    for name in (refused[0], ".gone.2slots.new"):
         Path(store.directory, name).write_bytes(b"")
     clock.advance(3600)
     open_file = os.open
@@ -210,8 +210,10 @@ def test_a_damaged_lock_is_free(store: Any) -> None:
 
 def test_what_a_killed_process_left_is_swept(store: Any) -> None:
     session = stored(store)
-    Path(store.directory, f".{session.id}.new").write_bytes(b"half a sess")
-    Path(store.directory, ".gone.new").write_bytes(b"")
+    Path(store.directory, f".{session.id}.2slots.new").write_bytes(b"half a sess")
+    Path(store.directory, ".gone.2slots.new").write_bytes(b"")
+    Path(store.directory, f".{session.id}.new").write_bytes(b"")  # as 4.0.0a1 named them
+    Path(store.directory, ".gone.new").write_bytes(Path(store.directory, session.id).read_bytes()[:5000])
     assert store.delete_old_sessions(10) == (0, 1)
     assert names(store) == [session.id]
 
