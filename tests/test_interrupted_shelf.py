@@ -34,6 +34,9 @@ RECORD = Record(b"payload", 7, 1.0, 2.0, 3.0, None, "alice")
 NEXT = RECORD._replace(payload=b"next", revision=8)
 
 
+_QUICK = "/dev/shm" if os.path.isdir("/dev/shm") else None  # where nothing waits for a disk
+
+
 class Alarm(Exception):
     """No BaseException: code that takes any Exception for a fault of the data would swallow it."""
 
@@ -178,7 +181,7 @@ def prepare(store: Any) -> None:
 
 def interrupt(name: str, verb: str, nth: int, error: type[Exception], was_open: bool) -> str | None:
     """Interrupt a verb on a fresh store at its nth point; return where that was, None if it has no so many."""
-    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+    with tempfile.TemporaryDirectory(dir=_QUICK) as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)  # what nobody holds any more is closed by Python, with a word
         store = STORES[name](folder)
         prepare(store)
@@ -198,7 +201,7 @@ def interrupt(name: str, verb: str, nth: int, error: type[Exception], was_open: 
                 assert again.read("another") == RECORD and (again.read("subject"), again.read("kept")) == found
                 prepare(again)
                 again.sweep(None)
-                assert again.read("subject") == RECORD
+                assert again.remove("subject")
             gc.collect()
             assert descriptors() == before == _none_open(), f"open after {interruption.where}"
         return interruption.where if was_interrupted else None
