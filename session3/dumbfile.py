@@ -10,19 +10,20 @@ length. A later line for a key wins. A last line without its newline is what a k
 from __future__ import annotations
 
 import ast
-import io
 import itertools
 import logging
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 
+from session3.Descriptor import Descriptor, opened
 from session3.disk import create_private, sync_folder, take_over
 
 Place = tuple[int, int]  # offset and length of a value in .dat
 BLOCK = 512  # a stock writer overwrites in place up to the end of a value's last block
+BINARY = getattr(os, "O_BINARY", 0)
 _PART = 2**20  # bytes of .dir that are read at once; a line is shorter
 _LINES = 10_000  # that are written at once
 TEMPORARY = ".tmp"  # the end of the name of a .dir that is being written
@@ -81,13 +82,15 @@ def parse_line(line: bytes) -> tuple[bytes, Place] | None:
         return None
 
 
+def _opened(path: str) -> Descriptor:
+    return opened(path, BINARY | (os.O_RDWR if os.access(path, os.W_OK) else os.O_RDONLY))
+
+
 class Index:
     """The two files, open to read, and .dir as far as it has been read.
 
     An open file's inode number isn't given to another, so that the number tells a .dir from its successor.
     """
-
-    _files: Sequence[io.FileIO] = ()
 
     def __init__(self, path: str, dat: str) -> None:
         self.path = path
@@ -97,11 +100,10 @@ class Index:
         self.live = 0  # bytes of .dat in use
         self.end = 0  # of the last value in .dat
         self.has_damage = self._is_foreign = False
-        self._files = []  # file objects, so that no interruption leaves a descriptor without owner
+        self._dir: int  # of the files, which are closed as these go
+        self._dat: int
         try:
-            for name in (path, dat):
-                self._files.append(io.FileIO(name, "r+" if os.access(name, os.W_OK) else "r"))
-            self._dir, self._dat = (file.fileno() for file in self._files)
+            self._dir, self._dat = _opened(path), _opened(dat)
             self._file = os.fstat(self._dir)
             self._read(self._file.st_size)
             if self._is_foreign and not self.places:
@@ -176,10 +178,7 @@ class Index:
     def close(self) -> None:
         """Close the files, and forget what is in them; again is no error."""
         self.places = {}
-        for file in self._files:
-            file.close()
-
-    __del__ = close  # names no module, since at the end of the program those may be gone
+        self._dir = self._dat = -1
 
 
 def write_index(path: str, items: Iterable[tuple[bytes, Place]], like: os.stat_result) -> None:
