@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 from .durusstorages import (
     Interrupted,
     break_off,
+    came_from_outside,
     close,
     end_pack,
     forget,
@@ -37,6 +38,8 @@ T = TypeVar("T")
 
 _MAX_CONFLICTS = 100  # some in a row are usual among processes that write without a pause
 _LONGEST_WAIT = 0.002  # seconds
+
+_OPENERS = "session3.durusfiles"  # whose errors are known; one of an application's own may raise anything
 
 _forking = threading.Lock()
 
@@ -119,6 +122,9 @@ class DurusTransactions:
                     committing = False
                     time.sleep(random.uniform(0, _LONGEST_WAIT))
         except Exception as error:
+            if came_from_outside(error):
+                self._drop(InterruptedError(repr(error)))
+                raise
             self._drop(error)
             raise _Lost(error, committing) from error
         except Interrupted as interrupted:
@@ -181,6 +187,8 @@ class DurusTransactions:
         except SessionError:
             raise
         except Exception as error:
+            if type(self._opener).__module__ == _OPENERS and came_from_outside(error):
+                raise
             raise DurusFailure(_describe(error)) from error
         watch(self._connection.get_storage())
         pin(self._connection.get_storage())

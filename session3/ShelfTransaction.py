@@ -106,18 +106,13 @@ class ShelfTransaction(LockedFile):
         """
         with self._shelf._mutex:
             places = self._index.places
-        gone = {key for key in keys if key in places}
-        if gone:
-            # Nothing here holds the old index: a large one and its successor need not be in memory both.
-            kept = (item for item in places.items() if item[0] not in gone)
-            del places
-            self._replace(kept)
+        if gone := {key for key in keys if key in places}:
+            self._replace(item for item in places.items() if item[0] not in gone)
             self._has_written = True
         return len(gone)
 
     def sweep_litter(self) -> None:
         """Remove what killed writers left beside the files."""
-        self._check()
         dumbfile.sweep_temporary(self._shelf._dir)
 
     def _check(self) -> None:
@@ -163,12 +158,9 @@ class ShelfTransaction(LockedFile):
 
     def _replace(self, items: Iterable[tuple[bytes, Place]]) -> None:
         os.fsync(self.fd)  # the new index reaches the disk: not before the values that it leads to
-        self._write_index(self._shelf._dir, items)
+        dumbfile.write_index(self._shelf._dir, items, os.fstat(self.fd))
         with self._shelf._mutex:
             self._shelf._open()
-
-    def _write_index(self, path: str, items: Iterable[tuple[bytes, Place]]) -> None:
-        dumbfile.write_index(path, items, like=os.fstat(self.fd))
 
     def _prepare(self) -> None:
         """Put files of our own in place, whole ones, and know what is in them."""
@@ -188,20 +180,21 @@ class ShelfTransaction(LockedFile):
     def _drop_lost(self, places: dict[bytes, Place]) -> None:
         """Leave out the keys whose values a power cut took off .dat: what is written there next is not theirs."""
         _log.warning("%s.dat ends before some of its values; they are left out", self._shelf.filename)
-        self._write_index(self._shelf._dir, (item for item in places.items() if dumbfile.end_of(item[1]) <= self._end))
+        kept = (item for item in places.items() if dumbfile.end_of(item[1]) <= self._end)
+        dumbfile.write_index(self._shelf._dir, kept, os.fstat(self.fd))
         self._shelf._open()
 
     def _convert(self, flavour: str) -> None:
         """Copy an old database into .dat and the marker, which from then on counts in its place."""
         shelf = self._shelf
         if not flavour:
-            return self._write_index(shelf._dir, ())
+            return dumbfile.write_index(shelf._dir, (), os.fstat(self.fd))
         take_over(self.fd, os.stat(find_old(shelf.filename)[1][-1]))
         with open_old(shelf.filename, flavour) as old:  # open to the end: gdbm keeps its writers out
             keys = old.keys()  # not all flavours iterate
             places = {key: self._add(old.get(key)) for key in keys}
             os.fsync(self.fd)
-            self._write_index(shelf._marker, places.items())
+            dumbfile.write_index(shelf._marker, places.items(), os.fstat(self.fd))
             self._roll_forward(places)
 
     def _roll_forward(self, places: dict[bytes, Place]) -> None:
@@ -211,7 +204,7 @@ class ShelfTransaction(LockedFile):
         if shelf._dir in files:  # ndbm's, and it may look like an empty one of ours, or ours like one of ndbm's
             remove_files(files)
             files = []
-        self._write_index(shelf._dir, places.items())
+        dumbfile.write_index(shelf._dir, places.items(), os.fstat(self.fd))
         remove_files([*files, shelf._marker])
         sync_folder(shelf._dir)
 

@@ -33,6 +33,10 @@ _RECORD = struct.Struct(">Q8s8sL")  # length of what follows, number, the number
 _HEAD = len(MAGIC) + _LENGTH.size + 3 * _LENGTH.size  # of an empty file: an empty transaction and an empty map
 
 
+class NotDurus(ValueError):
+    """This is no file of Durus, or its head is damaged."""
+
+
 def mend(file: BinaryIO) -> None:
     """Cut off what follows the last whole transaction, and keep a copy of it; the caller holds the file's lock.
 
@@ -44,7 +48,7 @@ def mend(file: BinaryIO) -> None:
     with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         try:
             end = find_end(data)
-        except ValueError as error:
+        except NotDurus as error:
             raise OSError(f"{file.name}: {error}") from error
         if end == size:
             return
@@ -76,16 +80,16 @@ def _keep_copy(name: str, torn: bytes) -> None:
 def find_end(data: "mmap.mmap | bytes") -> int:
     """Return where the last whole transaction ends; 0 if the process that created the file was killed in its head.
 
-    Raises ValueError if this is no such file, or its head is damaged.
+    Raises NotDurus if this is no such file, or its head is damaged.
     """
     size = len(data)
     if data[: len(MAGIC)] != MAGIC[:size]:
-        raise ValueError("this is no file of Durus, or one in its old format")
+        raise NotDurus("this is no file of Durus, or one in its old format")
     end = _find_head_end(data, size)
     if end > size:
         if size < _HEAD and not any(data[len(MAGIC) : len(MAGIC) + _LENGTH.size]):
             return 0
-        raise ValueError("the head of this file is damaged")
+        raise NotDurus("the head of this file is damaged")
     position = end
     while position < size:
         after = _find_transaction_end(data, position, size)

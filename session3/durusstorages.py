@@ -20,6 +20,7 @@ from .disk import create_private, exists, take_over
 from .errors import MissingDriver
 from .LockedFile import bears_name
 
+_INSIDE = {"", "durus", "session3", "pickle", "socket", "sqlite3", "tempfile"}  # modules whose errors are the storage's
 _SHRINK_EVERY = 100  # transactions; each loads a few objects
 
 #: Connections that came over a fork. SQLite forbids to close one there, and freeing is closing.
@@ -32,6 +33,18 @@ class Interrupted(BaseException):
     def __init__(self, cause: Exception) -> None:
         super().__init__()
         self.cause = cause
+
+
+def came_from_outside(error: BaseException) -> bool:
+    """Tell what a signal's handler raised from what Durus did, or what it stands on: by where it was raised.
+
+    Such a one says nothing about a record or a connection. One of the system's errors is taken for what it says.
+    """
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    module = "" if trace is None else str(trace.tb_frame.f_globals.get("__name__", ""))
+    return not isinstance(error, OSError) and module.partition(".")[0] not in _INSIDE
 
 
 def import_durus() -> None:

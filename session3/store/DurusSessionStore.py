@@ -208,6 +208,7 @@ class DurusSessionStore(RecordStore):
         try:
             return None if found is None else durusrecord.unpack_whole(found)
         except durusrecord.DAMAGE as error:
+            durusrecord.pass_on(error)
             self._report_damage(key, repr(error))
             return None
 

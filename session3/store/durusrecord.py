@@ -3,13 +3,13 @@
 What the latter says is about the revision that it names, so that a save need not write both.
 """
 
-import contextlib
 import itertools
 import pickle
 import zlib
 from operator import itemgetter
 from typing import Any
 
+from ..durusstorages import came_from_outside
 from ..record import Record, record_of
 
 #: In the root of a database: the tree of sessions.
@@ -77,11 +77,19 @@ def unpack_whole(found: Any) -> Record:
     return record
 
 
+def pass_on(error: BaseException) -> None:
+    """Raise what a signal's handler raised meanwhile again: it is no damage, though it may be of the same kind."""
+    if came_from_outside(error):
+        raise error
+
+
 def look(found: Any) -> Record | None:
     """Return the record, whatever its payload; None if it is damaged."""
-    with contextlib.suppress(*DAMAGE):
+    try:
         return unpack(found)
-    return None
+    except DAMAGE as error:
+        pass_on(error)
+        return None
 
 
 def is_due(found: Any, now: float, unused_for: float | None) -> bool:
@@ -89,7 +97,8 @@ def is_due(found: Any, now: float, unused_for: float | None) -> bool:
     try:
         record = unpack_untouched(found)
         return record.is_due(now, unused_for) and _with_touch(record, found).is_due(now, unused_for)
-    except DAMAGE:
+    except DAMAGE as error:
+        pass_on(error)
         return True
 
 
@@ -97,7 +106,8 @@ def is_session(found: Any, now: float) -> bool:
     try:
         record = unpack_untouched(found)
         return record.is_session(now) or (record.forward is None and _with_touch(record, found).is_session(now))
-    except DAMAGE:
+    except DAMAGE as error:
+        pass_on(error)
         return False
 
 
