@@ -233,7 +233,7 @@ def test_after_an_interruption_anywhere_the_next_operation_works(name: str, verb
     if name != "shelve":
         pytest.importorskip("durus", reason="needs Durus: pip install 'session3[durus]'")
     for error, was_open in ((Alarm, True), (ValueAlarm, False)):
-        interrupt_all(name, verb, 41, error, was_open)
+        interrupt_all(name, verb, 150, error, was_open)
 
 
 if __name__ == "__main__":
