@@ -4,15 +4,18 @@ from . import (
     altered,
     bad_disks,
     cookies,
+    interruptions,
     kills,
     late_saves,
     lost_updates,
     planted_ids,
+    power_cuts,
     restarts,
     sweeps,
     threads,
 )
 
 SITUATIONS = [
-    lost_updates, late_saves, kills, restarts, sweeps, bad_disks, altered, threads, planted_ids, cookies,
+    lost_updates, late_saves, kills, restarts, sweeps, bad_disks, power_cuts, interruptions, altered, threads,
+    planted_ids, cookies,
 ]  # fmt: skip
