@@ -75,6 +75,29 @@ def test_an_end_that_was_torn_anywhere_is_cut_off_and_kept(path: Path, packed: b
     assert items(path)["c"] == 3 and torn_copies(path) == []
 
 
+def test_a_file_that_can_not_be_read_is_left_alone(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(path, a=1)
+    whole = path.read_bytes()
+    path.write_bytes(whole + bytes(8) + b"torn")
+
+    def fail(*args: Any) -> bytes:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="Input/output"):
+        patch.setattr("session3.durusformat.pread", fail)
+        items(path)
+    assert path.read_bytes() == whole + bytes(8) + b"torn"
+    assert items(path) == {"a": 1}
+
+
+def test_a_long_file_is_read_in_parts(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(durusformat, "_WINDOW", 64)
+    put(path, **{f"item{n}": random.randbytes(n * 7) for n in range(30)})
+    whole = path.read_bytes()
+    path.write_bytes(whole + bytes(8) + b"torn" * 100)
+    assert len(items(path)) == 30 and path.read_bytes() == whole
+
+
 def test_what_is_cut_is_told_in_the_log(path: Path, caplog: pytest.LogCaptureFixture) -> None:
     put(path, a=1)
     with path.open("ab") as file:
