@@ -75,7 +75,7 @@ class DurusTransactions:
         if type(connection.get_storage()).__name__ == "SqliteStorage":
             connection.get_storage().new_oid()  # skips the last number in the file, that Durus would give again
         watch(connection.get_storage())
-        pin(connection.get_storage())
+        pin(connection)
         self._connection = connection
 
     @property
@@ -92,7 +92,8 @@ class DurusTransactions:
         """
         self._notice_fork()
         with self._lock:
-            self._notice_other_file()
+            if self._connection is not None:
+                self._notice_other_file()
             if not creates and self._connection is None and not self._is_there():
                 return work(None, False)
             again = False
@@ -148,7 +149,9 @@ class DurusTransactions:
         def step(root: Any, again: bool) -> bool:
             if self.storage is not storage:
                 raise DurusFailure("the connection was closed while it packed")
-            return next(steps, _done) is not _done
+            is_at_end = next(steps, _done) is _done
+            pin(self._connection)  # the last step has put another file in place
+            return not is_at_end
 
         is_done = False
         try:
@@ -191,7 +194,7 @@ class DurusTransactions:
                 raise
             raise DurusFailure(_describe(error)) from error
         watch(self._connection.get_storage())
-        pin(self._connection.get_storage())
+        pin(self._connection)
         return self._connection
 
     def _drop(self, error: Exception) -> None:
@@ -205,15 +208,14 @@ class DurusTransactions:
 
     def _notice_other_file(self) -> None:
         """Let go of a file that does not bear its name any more: what is written to it would be lost."""
-        storage = self.storage
         try:
-            if storage is None or is_in_place(storage):
+            if is_in_place(self._connection):
                 return
         except OSError as error:
             raise DurusFailure(_describe(error)) from error
         if self._opener is None:
             raise DurusFailure("its file was removed or replaced; a connection that was handed in stays on the old one")
-        self._connection = None
+        storage, self._connection = self.storage, None
         close(storage)
 
     def _notice_fork(self) -> None:

@@ -106,6 +106,7 @@ class Index:
             self._dir, self._dat = _opened(path), _opened(dat)
             self._file = os.fstat(self._dir)
             self._read(self._file.st_size)
+            self._is_torn = self._file.st_size > self.size
             if self._is_foreign and not self.places:
                 raise ShelfError(f"{path} is no index of Python's dbm.dumb; move it away or use another name")
         except BaseException:
@@ -127,6 +128,7 @@ class Index:
             return False
         if now.st_size > self.size:
             self._read(now.st_size)
+            self._is_torn = now.st_size > self.size
         return True
 
     def _read(self, end: int) -> None:
@@ -153,8 +155,9 @@ class Index:
 
     def cut(self) -> None:
         """Take away the torn line that a killed writer left; for who holds the lock."""
-        if os.fstat(self._dir).st_size > self.size:
+        if self._is_torn:
             os.ftruncate(self._dir, self.size)
+            self._is_torn = False
 
     def append(self, key: bytes, place: Place, sync: bool) -> None:
         """Add a line, or leave the file as it was; for who holds the lock."""
@@ -166,7 +169,7 @@ class Index:
             self._add(key, place)
             self.size += len(line)
         except BaseException:  # a full disk: part of the line may be there
-            self.cut()
+            os.ftruncate(self._dir, self.size)
             raise
 
     def earlier(self, key: bytes) -> Iterator[bytes]:

@@ -18,7 +18,6 @@ from typing import Any
 
 from .disk import create_private, exists, take_over
 from .errors import MissingDriver
-from .LockedFile import bears_name
 
 _INSIDE = {"", "durus", "session3", "pickle", "socket", "sqlite3", "tempfile"}  # modules whose errors are the storage's
 _SHRINK_EVERY = 100  # transactions; each loads a few objects
@@ -140,25 +139,29 @@ def watch(storage: Any) -> None:
     storage.load = load_or_tell
 
 
-def pin(storage: Any) -> None:
+def pin(connection: Any) -> None:
     """Let a storage keep to its file, by links or not, wherever this process goes; and remember which file that is."""
+    storage, connection.pinned = connection.get_storage(), None
     if hasattr(storage, "shelf"):
         file = storage.shelf.get_file()
         if not file.is_temporary():
             file.file.raw.name = os.path.realpath(file.file.name)
+            connection.pinned = file.file.name, os.fstat(file.file.fileno())
     elif hasattr(storage, "filename"):
         storage.filename = os.path.realpath(storage.filename)
-        storage.opened = os.stat(storage.filename)
+        connection.pinned = storage.filename, os.stat(storage.filename)
 
 
-def is_in_place(storage: Any) -> bool:
-    """Tell whether the file of a storage that was pinned still bears its name; what is on a server always does."""
-    if hasattr(storage, "shelf"):
-        file = storage.shelf.get_file()
-        return file.is_temporary() or (not file.file.closed and bears_name(file.file.fileno(), file.file.name))
-    if hasattr(storage, "opened"):
-        return exists(storage.filename) and os.path.samestat(os.stat(storage.filename), storage.opened)
-    return True
+def is_in_place(connection: Any) -> bool:
+    """Tell at the price of one call whether the file that was pinned still bears its name."""
+    if connection.pinned is None:
+        return True  # it is on a server
+    name, pinned = connection.pinned
+    try:
+        there = os.stat(name)
+    except FileNotFoundError:
+        return False
+    return bool(there.st_ino == pinned.st_ino and there.st_dev == pinned.st_dev)
 
 
 def start_pack(storage: Any) -> Iterator[object]:
