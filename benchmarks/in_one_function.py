@@ -18,7 +18,7 @@ from session3.ClassReferences import MARK
 from session3.DictSession import DictSession
 from session3.expiry import ITEM
 from session3.Snapshot import Snapshot
-from session3.store import DirectorySessionStore as folder
+from session3.store import directoryrecord as folder
 from session3.Visit import Visit
 
 from .contenders import Role

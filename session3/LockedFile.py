@@ -106,6 +106,8 @@ def bears_name(fd: int, path: str) -> bool:
     try:
         there = os.stat(path)
     except FileNotFoundError:
+        there = None
+    if there is None:
         return False
     here = os.fstat(fd)
     return here.st_ino == there.st_ino and here.st_dev == there.st_dev

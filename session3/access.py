@@ -6,6 +6,7 @@
 """
 
 import os
+from contextlib import suppress
 from typing import NamedTuple
 
 from .errors import ConfigurationError
@@ -32,12 +33,20 @@ class Access(NamedTuple):
         """Do the same with a new folder."""
         self._give(fd, above, self.folder_mode, 0o700)
 
+    def check(self) -> None:
+        """Raise ConfigurationError if this process can't give files to the group."""
+        if self.gid is None or os.geteuid() == 0:
+            return
+        if self.gid not in (os.getegid(), *os.getgroups()):
+            raise ConfigurationError(f"this process is not in the group {self.gid}, which its files are to have")
+
     def _give(self, fd: int, above: str, mode: int, mode_now: int) -> None:
         if hasattr(os, "geteuid") and os.geteuid() == 0:
             # Of root's maintenance the application's user must be able to read what it leaves.
             stat = os.stat(above)
             if stat.st_uid != 0:
-                os.fchown(fd, stat.st_uid, stat.st_gid)
+                with suppress(PermissionError):  # a file server may take root for nobody
+                    os.fchown(fd, stat.st_uid, stat.st_gid)
         if self.gid is not None:
             os.fchown(fd, -1, self.gid)
         if mode != mode_now:

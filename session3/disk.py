@@ -59,9 +59,10 @@ def exists(path: str) -> bool:
     """Tell whether a file is there. OSError where that can't be told: no permission is no absence."""
     try:
         os.stat(path)
+        is_there = True
     except FileNotFoundError:
-        return False
-    return True
+        is_there = False
+    return is_there
 
 
 def is_file(path: str) -> bool:
@@ -73,9 +74,17 @@ def is_taken(path: str) -> bool:
     """Tell whether anything bears this name, and be it a link that leads nowhere. OSError as `exists`."""
     try:
         os.lstat(path)
+        is_there = True
     except FileNotFoundError:
-        return False
-    return True
+        is_there = False
+    return is_there
+
+
+def why_not_made(path: str) -> str:
+    """Return why a folder, and those above it, can't be made; else ""."""
+    while not is_taken(os.path.dirname(path)):
+        path = os.path.dirname(path)
+    return why_not(path)
 
 
 def why_not(path: str) -> str:

@@ -10,6 +10,10 @@ from .tuples import maker
 #: How long (seconds) a rotated id is remembered as nobody's; longer than any page's requests are on their way.
 TOMBSTONE_SECONDS = 60.0
 
+#: Seconds that a stored time may be ahead of ours. What is further ahead was written by a clock that was wrong, and
+#: counts as now: else no timeout would hold until the right time is there.
+AHEAD = 60.0
+
 _MAX_USER_KEY = 200  # characters; a longer one is hashed
 _MAX_GROWTH = 2**16 * 2**30  # of a revision while a request runs: more writes than any can miss, at full step
 
@@ -39,9 +43,21 @@ class Record(NamedTuple):
             return self.is_expired(now)
         return max(self.accessed, self.modified) < now - unused_for
 
-    def touched(self, accessed: float, expires: float | None) -> "Record":
-        """Return it as a touch leaves it: an earlier access time changes nothing, and no expiry keeps the old one."""
-        if accessed < self.accessed:
+    def is_ahead(self, now: float) -> bool:
+        """Tell whether a session was used at a time that is still to come; a lock is kept so on purpose."""
+        return self.forward is None and max(self.accessed, self.modified) > now + AHEAD
+
+    def set_right(self, now: float) -> "Record":
+        """Return one that is ahead as if it was used now, so that it gets older from now on."""
+        accessed, modified = min(self.accessed, now), min(self.modified, now)
+        return self._replace(revision=next_revision(self.revision), accessed=accessed, modified=modified)
+
+    def touched(self, accessed: float, expires: float | None, now: float = math.inf) -> "Record":
+        """Return it as a touch leaves it: an earlier access time changes nothing, and no expiry keeps the old one.
+
+        `now`: where it is known, an access time that is still to come gives way.
+        """
+        if accessed < self.accessed <= now + AHEAD:
             return self
         return self._replace(accessed=accessed, expires=self.expires if expires is None else expires)
 

@@ -22,9 +22,10 @@ import os
 from contextlib import suppress
 
 from .access import MODE, Access
-from .Descriptor import Descriptor, opened
-from .disk import NO_LINKS, is_file, is_taken, sync_folder, take_over
+from .Descriptor import opened
+from .disk import is_file, sync_folder, take_over
 from .LockedFile import BINARY, NO_LINK, LockedFile, bears_name
+from .newfiles import TEMPORARY, is_temporary, make, remove_unplaced, temporary_name, write
 from .slotformat import (
     NOTE_AT,
     NotSlots,
@@ -36,7 +37,6 @@ from .slotformat import (
     pack_note,
     pack_slot,
     pread,
-    pwrite,
 )
 
 __all__ = [
@@ -53,11 +53,6 @@ __all__ = [
     "temporary_name",
     "writing",
 ]
-
-#: Prefix and suffix of the temporary name beside a file; a leading dot is no file of ours, and nobody else has this.
-TEMPORARY = (".", ".2slots.new")
-#: The suffix of release 4.0.0a1, which other programs use, too.
-_FORMER = ".new"
 
 #: How a file is opened to be read: no link is followed, and what is no file keeps nobody waiting.
 READ = os.O_RDONLY | BINARY | NO_LINK
@@ -89,24 +84,7 @@ def create(path: str, revision: int, body: bytes, *, durable: bool = False, acce
 
     `durable`: it survives a power cut from the moment that this returns. `access`: who may use it.
     """
-    data, folder = new_file(revision, body), os.path.dirname(path) or "."
-    try:
-        # A file without a name leaves no litter, whenever we are killed.
-        fd = opened(folder, os.O_TMPFILE | os.O_RDWR)
-    except FileNotFoundError:
-        raise
-    except (AttributeError, OSError):  # another platform, or a file system that can't
-        return _create_by_name(path, data, durable, access)
-    access.give(fd, folder)
-    _write(fd, data, 0, durable)
-    try:
-        return _link_unnamed(fd, path, durable)
-    except FileNotFoundError:  # no /proc
-        return _create_by_name(path, data, durable, access)
-    except OSError as error:
-        if error.errno not in NO_LINKS:
-            raise
-        return _create_by_name(path, data, durable, access)
+    return make(path, new_file(revision, body), durable, access)
 
 
 class SlotFile(LockedFile):
@@ -141,12 +119,12 @@ class SlotFile(LockedFile):
             with suppress(OSError):  # a full disk may have no place for another file, where this one has its own
                 self._replace_file(new_file(revision, body))
                 return
-        _write(self.fd, pack_slot(revision, body), place, self._durable)
+        write(self.fd, pack_slot(revision, body), place, self._durable)
 
     def write_note(self, note: bytes) -> None:
         """Replace the note about the newest slot; there must be one. The next `overwrite` makes it void."""
         assert self.slot is not None
-        _write(self.fd, pack_note(self.slot.revision, note), NOTE_AT)
+        write(self.fd, pack_note(self.slot.revision, note), NOTE_AT)
 
     def starts_with(self, prefix: bytes) -> bool:
         """Tell how a file starts that is not ours."""
@@ -166,10 +144,10 @@ class SlotFile(LockedFile):
             try:
                 os.ftruncate(file.fd, 0)
                 take_over(file.fd, os.fstat(self.fd))
-                _write(file.fd, data, 0, self._durable)
+                write(file.fd, data, 0, self._durable)
                 os.replace(temporary, self.path)
             finally:
-                _remove_ours(file)  # on a full disk it would take what is left
+                remove_unplaced(file)  # on a full disk it would take what is left
             if self._durable:
                 sync_folder(self.path)
 
@@ -196,77 +174,3 @@ def sweep_temporary(path: str, *, is_ours: bool = False) -> None:
             with LockedFile(path, NO_LINK) as file:
                 if file is not None and (is_ours or is_start(file.fd)):
                     os.unlink(path)
-
-
-def is_temporary(name: str) -> bool:
-    """Tell whether a name, without its folder, can be a temporary one."""
-    return name.startswith(TEMPORARY[0]) and name.endswith((TEMPORARY[1], _FORMER))
-
-
-def temporary_name(path: str) -> str:
-    """Return the one temporary name of a file: what killed writers leave is at most one file each."""
-    folder, name = os.path.split(path)
-    return os.path.join(folder, TEMPORARY[0] + name + TEMPORARY[1])
-
-
-def _create_by_name(path: str, data: bytes, durable: bool, access: Access) -> bool:
-    temporary = temporary_name(path)
-    while True:
-        with LockedFile(temporary, os.O_CREAT | NO_LINK, access.mode) as file:
-            assert file is not None
-            try:
-                if not bears_name(file.fd, path):
-                    os.ftruncate(file.fd, 0)
-                    access.give(file.fd, os.path.dirname(path) or ".")
-                    _write(file.fd, data, 0, durable)
-                    return _put_in_place(file, path, durable)
-                # A second name of a finished file: who made it was killed before removing this one.
-            finally:
-                _remove_ours(file)
-
-
-def _put_in_place(file: LockedFile, path: str, durable: bool) -> bool:
-    try:
-        return _linked(file.path, path, durable)
-    except OSError as error:
-        if error.errno not in NO_LINKS:
-            raise
-    # Who creates a file of this name holds this lock, and who replaces one has found it there.
-    if is_taken(path):
-        return False
-    os.rename(file.path, path)
-    if durable:
-        sync_folder(path)
-    return True
-
-
-def _remove_ours(file: LockedFile) -> None:
-    """Remove a temporary file, unless it was put in place: then another writer may have made one of this name."""
-    if bears_name(file.fd, file.path):
-        os.unlink(file.path)
-
-
-def _link_unnamed(fd: Descriptor, path: str, durable: bool) -> bool:
-    # What is in /proc is a symbolic link, and only with a folder's descriptor does Python ask to follow it.
-    return _linked(str(int(fd)), path, durable, opened("/proc/self/fd", os.O_RDONLY | os.O_DIRECTORY))
-
-
-def _linked(source: str, path: str, durable: bool, folder: int | None = None) -> bool:
-    try:
-        if folder is None:
-            os.link(source, path)
-        else:
-            os.link(source, path, src_dir_fd=folder, follow_symlinks=True)
-    except FileExistsError:
-        return False
-    if durable:
-        sync_folder(path)
-    return True
-
-
-def _write(fd: int, data: bytes, offset: int, durable: bool = False) -> None:
-    written = pwrite(fd, data, offset)
-    while written < len(data):  # a full disk writes a part, then raises
-        written += pwrite(fd, data[written:], offset + written)
-    if durable:
-        os.fsync(fd)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from session3.DictSession import DictSession
-from session3.errors import LockTimeout
+from session3.errors import LockTimeout, StoreUnavailable
 from session3.ids import is_cookie_id
 from session3.store import SessionLock
 
@@ -34,6 +34,14 @@ def add_one(store: Any, id: str) -> None:
 
 class LockContract:
     """Fixtures as for the others: `store` and `clock`."""
+
+    @pytest.fixture(autouse=True)
+    def uptime(self, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Clock:
+        """The clock of the machine that nobody sets: it goes as the store's does, unless a test sets that one."""
+        uptime = Clock(1000.0)
+        start = clock.now
+        monkeypatch.setattr(SessionLock, "uptime", lambda: uptime.now + clock.now - start)
+        return uptime
 
     def test_one_thread_at_a_time(self, store: Any) -> None:
         id, barrier, inside = id_of(store), threading.Barrier(4), [0]
@@ -119,6 +127,131 @@ class LockContract:
         store.delete_expired_sessions()
         assert list(store.scan()) == []
         store.setup()  # holds no sessions
+
+    @pytest.mark.parametrize("step", [3600, -3600, 30 * 86400, -30 * 86400])
+    @pytest.mark.parametrize("sweeps", [False, True])
+    def test_a_clock_that_is_set_lets_nobody_in_and_keeps_nobody_out(
+        self, store: Any, clock: Clock, uptime: Clock, step: float, sweeps: bool
+    ) -> None:
+        """Of the stores of this machine; those on servers go by the server's clock, which is not ours to set."""
+        if store.has_server_clock:
+            return
+        id = id_of(store)
+        with store.locked(id, lease=60) as mine:
+            clock.advance(step)
+            uptime.advance(-step)
+            if sweeps and step == 3600:
+                store.delete_expired_sessions()
+                store.delete_old_sessions(30)
+            for _ in range(2):
+                with pytest.raises(LockTimeout), store.locked(id, timeout=0):
+                    pass
+                assert mine.renew()
+        with store.locked(id, timeout=0):
+            uptime.advance(59)
+            with pytest.raises(LockTimeout), store.locked(id, timeout=0):
+                pass
+            uptime.advance(1)
+            with store.locked(id, timeout=0):
+                pass
+        clock.advance(-step)
+        uptime.advance(step)
+        with store.locked(id, timeout=0):
+            pass
+
+    @pytest.mark.parametrize("verb", ["insert", "replace"])
+    def test_a_write_whose_reply_was_lost_knows_itself(
+        self, store: Any, monkeypatch: pytest.MonkeyPatch, verb: str
+    ) -> None:
+        """A driver's second try is told that the record is not as it was: it was the first one that changed it."""
+        id = id_of(store)
+        real = getattr(store, verb)
+
+        def lose_reply(*arguments: Any) -> bool:
+            real(*arguments)
+            return False
+
+        with store.locked(id, timeout=0):
+            pass
+        if verb == "insert":
+            id = "another-session"
+        with monkeypatch.context() as patch:
+            patch.setattr(store, verb, lose_reply)
+            with store.locked(id, timeout=0) as lock:
+                assert lock.renew() and lock.renew()
+                patch.setattr(store, verb, real)
+                with pytest.raises(LockTimeout), store.locked(id, timeout=0):
+                    pass
+                patch.setattr(store, verb, lose_reply)
+        with store.locked(id, timeout=0):
+            pass
+
+    @pytest.mark.parametrize("verb", ["insert", "replace"])
+    @pytest.mark.parametrize("moment", ["before", "after"])
+    @pytest.mark.parametrize("error", [KeyboardInterrupt, StoreUnavailable])
+    def test_who_is_interrupted_gives_it_back(
+        self, store: Any, monkeypatch: pytest.MonkeyPatch, verb: str, moment: str, error: type[BaseException]
+    ) -> None:
+        id = id_of(store)
+        if verb == "replace":
+            with store.locked(id):
+                pass
+        real, calls = getattr(store, verb), [0]
+
+        def interrupt(*arguments: Any) -> Any:
+            calls[0] += 1
+            if calls[0] > 1:
+                return real(*arguments)
+            if moment == "after":
+                real(*arguments)
+            raise error
+
+        with monkeypatch.context() as patch, pytest.raises(error):
+            patch.setattr(store, verb, interrupt)
+            store.locked(id).__enter__()
+        with store.locked(id, timeout=0):
+            pass
+
+    def test_a_lock_that_was_forgotten_is_free(self, store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A signal's exception can come between taking it and the block, and before the end of the block has begun."""
+        id = id_of(store)
+        forgotten = store.locked(id, timeout=0)
+        forgotten.__enter__()
+        with pytest.raises(LockTimeout), store.locked(id, timeout=0):
+            pass
+        free, is_freed = SessionLock._free_forgotten, threading.Event()
+
+        def free_and_tell(*arguments: Any) -> None:
+            free(*arguments)
+            is_freed.set()
+
+        monkeypatch.setattr(SessionLock, "_free_forgotten", free_and_tell)
+        del forgotten
+        assert is_freed.wait(30)  # for other processes, too
+        with store.locked(id, timeout=0):
+            pass
+
+    def test_a_lock_of_an_earlier_release(self, store: Any, clock: Clock) -> None:
+        """4.0.0a1 kept the end of the lease as the record's, and wrote less of the holder."""
+        id, now = id_of(store), clock()
+        with store.locked(id) as lock:
+            key = lock._key
+        record = store.read(key)
+        for holder, lease, is_free in [("", 60.0, False), ("", 0.0, True), (record.user_key, 60.0, False)]:
+            holder = " ".join((holder or "").split()[:4])
+            end = now + lease
+            older = record._replace(
+                revision=record.revision + 1, created=now, accessed=end, modified=end, expires=end, user_key=holder
+            )
+            assert store.replace(key, older, store.read(key).revision)
+            if not is_free:
+                with pytest.raises(LockTimeout), store.locked(id, timeout=0):
+                    pass
+                clock.advance(61)
+                now = clock()
+            with store.locked(id, timeout=0):
+                pass
+            record = store.read(key)
 
     def test_what_can_be_no_id_has_no_lock(self, store: Any) -> None:
         with pytest.raises(ValueError, match="id must be"):

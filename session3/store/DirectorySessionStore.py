@@ -18,24 +18,33 @@ a `secret_key` or `encryption_key` is set, since its files bear no signature. Wi
 """
 
 import contextlib
+import itertools
 import os
-import struct
 from collections.abc import Callable, Iterator
 from typing import Any, TypeGuard
 
 from .. import ids, slots
 from ..access import access_of
 from ..Descriptor import opened
-from ..disk import is_file, make_folder
+from ..disk import is_file, is_taken, make_folder, why_not_made
 from ..errors import StoreUnavailable
-from ..record import Record, pack_expires, record_of, unpack_expires
-from .directoryfiles import UPSTREAM, is_nobody_elses, is_upstream, is_upstream_id, leftover, may_go, read_upstream
+from ..record import Record
+from .directoryfiles import (
+    UPSTREAM,
+    check_folder,
+    is_nobody_elses,
+    is_upstream,
+    is_upstream_id,
+    leftover,
+    may_go,
+    read_upstream,
+)
+from .directoryrecord import pack, pack_note, unpack
 from .failures import unavailable, unavailable_on
 from .RecordStore import RecordStore
 from .SessionRecords import Found
 
-_HEAD = struct.Struct("<ddddHH")  # created, modified, accessed, expires; lengths of user key and forward plus one
-_NOTE = struct.Struct("<dd")  # accessed, expires
+_SAMPLE = 20  # files that a check tries to read: another user's may be among them
 
 
 class DirectorySessionStore(RecordStore):
@@ -74,7 +83,7 @@ class DirectorySessionStore(RecordStore):
         try:
             try:
                 slot = slots.read(path)
-                record = None if slot is None else _unpack(slot)
+                record = None if slot is None else unpack(slot)
             except slots.NotSlots:
                 record = None if self.codec.is_sealed else read_upstream(path)
             if record is None and self._is_ours(key):
@@ -101,7 +110,7 @@ class DirectorySessionStore(RecordStore):
         with self._writing(key) as file:
             if file is None or self._revision(file) != revision:
                 return False
-            file.overwrite(record.revision, _pack(record))
+            file.overwrite(record.revision, pack(record))
             return True
 
     @unavailable_on(OSError)
@@ -112,7 +121,7 @@ class DirectorySessionStore(RecordStore):
             if file.slot is None:
                 if not may_go(file.fd, key, self._access.mode):
                     return False
-            elif _unpack(file.slot).forward is not None:
+            elif unpack(file.slot).forward is not None:
                 return False
             file.unlink()
             return True
@@ -122,8 +131,8 @@ class DirectorySessionStore(RecordStore):
         with self._writing(key) as file:
             if file is None or file.slot is None or file.slot.revision != revision:
                 return False
-            touched = _unpack(file.slot).touched(accessed, expires)
-            file.write_note(_NOTE.pack(touched.accessed, pack_expires(touched.expires)))
+            touched = unpack(file.slot).touched(accessed, expires, self.clock())
+            file.write_note(pack_note(touched))
             return True
 
     @unavailable_on(OSError)
@@ -144,6 +153,8 @@ class DirectorySessionStore(RecordStore):
                 return
             if not record.is_due(now, unused_for):
                 left += record.is_session(now)
+                if record.is_ahead(now):
+                    self.replace(key, record.set_right(now), record.revision)
             elif self._remove_if_due(key, now, unused_for):
                 deleted += 1
 
@@ -153,6 +164,19 @@ class DirectorySessionStore(RecordStore):
     @unavailable_on(OSError)
     def create(self) -> None:
         self._make_folder()
+
+    @unavailable_on(OSError)
+    def check(self) -> None:
+        self._access.check()
+        path = os.path.realpath(self.directory)
+        if not is_taken(path):
+            if reason := why_not_made(path):
+                raise StoreUnavailable(f"{self!r} can't be made: {reason}")
+            return
+        check_folder(path, self._access)
+        for key in itertools.islice(filter(ids.is_id, self._names()), _SAMPLE):
+            with contextlib.suppress(slots.NotSlots, FileNotFoundError):
+                slots.read(self._prefix + key)
 
     @unavailable_on(OSError)
     def clear(self) -> None:
@@ -168,7 +192,7 @@ class DirectorySessionStore(RecordStore):
     # -- files -------------------------------------------------------------------------------------------------------
 
     def _create(self, key: str, record: Record) -> bool:
-        path, body = self._prefix + key, _pack(record)
+        path, body = self._prefix + key, pack(record)
         return slots.create(path, record.revision, body, durable=self.durable, access=self._access)
 
     def _writing(self, key: str) -> slots.SlotFile:
@@ -223,7 +247,7 @@ class DirectorySessionStore(RecordStore):
         """
         if file is None:
             return None
-        return self._leftover(file.fd, key) if file.slot is None else _unpack(file.slot)
+        return self._leftover(file.fd, key) if file.slot is None else unpack(file.slot)
 
     def _remove_if_due(self, key: str, now: float, unused_for: float | None) -> bool:
         with self._writing(key) as file:
@@ -256,24 +280,3 @@ class DirectorySessionStore(RecordStore):
         # A file of 3.4.1 has no revision but its time; one that is damaged has no live session to replace.
         is_old = file.starts_with(UPSTREAM) and is_upstream(file.fd, os.path.basename(file.path))
         return os.fstat(file.fd).st_mtime_ns if is_old else None
-
-
-def _pack(record: Record) -> bytes:
-    user_key = b"" if record.user_key is None else b"=" + record.user_key.encode()
-    forward = b"" if record.forward is None else b"=" + record.forward.encode()
-    times = (record.created, record.modified, record.accessed, pack_expires(record.expires))
-    return _HEAD.pack(*times, len(user_key), len(forward)) + user_key + forward + record.payload
-
-
-def _unpack(slot: slots.Slot) -> Record:
-    body = slot.body
-    created, modified, accessed, expires, user_length, forward_length = _HEAD.unpack_from(body)
-    if slot.note is not None:
-        accessed, expires = _NOTE.unpack(slot.note)
-    user_end = _HEAD.size + user_length
-    end = user_end + forward_length
-    user_key = body[_HEAD.size + 1 : user_end].decode() if user_length else None
-    forward = body[user_end + 1 : end].decode() if forward_length else None
-    return record_of(
-        (body[end:], slot.revision, created, modified, accessed, unpack_expires(expires), user_key, forward)
-    )

@@ -157,11 +157,11 @@ class DurusSessionStore(RecordStore):
         def work(root: Any, again: bool) -> bool:
             found = durusrecord.tree(root).get(key)
             if found is None and (old := self._old(root).get(key)):
-                return self._rewrite(root, key, old.touched(accessed, expires), revision)
+                return self._rewrite(root, key, old.touched(accessed, expires, self.clock()), revision)
             record = None if found is None else durusrecord.look(found)
             if record is None or record.revision != revision:
                 return False
-            now = record.touched(accessed, expires)
+            now = record.touched(accessed, expires, self.clock())
             found["touched"].update(revision=now.revision, accessed=now.accessed, expires=now.expires)
             return True
 

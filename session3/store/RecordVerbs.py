@@ -13,6 +13,9 @@ class RecordVerbs(ABC):
     store's own format does not hold) is absent, and left to the sweep.
     """
 
+    #: True if ages are counted by the clock of a server, which nobody on this machine sets.
+    has_server_clock = False
+
     @abstractmethod
     def read(self, key: str) -> Record | None:
         """Return the record under `key`, expired or not; None if there is none or it is damaged."""

@@ -53,6 +53,7 @@ class RedisSessionStore(RecordStore):
 
     is_thread_safe = True
     is_multiprocess_safe = True
+    has_server_clock = True
 
     def __init__(
         self,

@@ -23,7 +23,10 @@ import os
 import sqlite3
 import threading
 import weakref
+from collections import deque
 from collections.abc import Callable
+from itertools import repeat
+from operator import methodcaller
 
 from ..connections import never_close
 from ..errors import StoreUnavailable
@@ -88,6 +91,7 @@ class _Place:
     """A thread's connection, known to all from before it is opened until after it was closed."""
 
     connection: sqlite3.Connection | None = None
+    is_left = False  # by its thread: what a signal's exception kept from being closed then is closed later
 
     def __init__(self, token: tuple[int, object], lock: "threading.RLock") -> None:
         self.token = token
@@ -135,7 +139,13 @@ class _Local(threading.local):
         self.lock = threading.RLock()  # held while its thread opens, uses or closes a connection
 
     def leave(self) -> None:
-        self.place = self.closer = None
+        place, self.place = self.place, None
+        if place is not None:
+            place.is_left = True
+        self.closer = None
+        for place in _places.copy():
+            if place.is_left:
+                place.close_if_free()
 
 
 # -- forks -----------------------------------------------------------------------------------------------------------
@@ -177,16 +187,21 @@ def _stood_aside(lock: "threading.RLock") -> bool:
         lock.acquire()
 
 
-def _before_fork() -> None:
+def _wholly(act: Callable[[], None]) -> None:
+    """Do something to its end, though a signal's exceptions come in between: Python forks all the same."""
     interrupted: BaseException | None = None
     while True:
         try:
-            _close_all()
+            act()
             break
-        except BaseException as error:  # a signal's: Python would fork all the same
+        except BaseException as error:
             interrupted = error
     if interrupted is not None:
         raise interrupted
+
+
+def _before_fork() -> None:
+    _wholly(_close_all)
 
 
 def _close_all() -> None:
@@ -203,21 +218,24 @@ def _close_all() -> None:
     for ref, pid in list(_others.items()):
         lock = ref()
         if lock is not None and pid == os.getpid() and lock not in _taken:
-            lock.acquire()
-            _taken.append(lock)
+            # By C alone: a lock that was taken and is not noted would never be released.
+            _taken.extend(filter(methodcaller("acquire"), (lock,)))
 
 
 def _release() -> None:
     global _forker
     _forker = 0
-    while _taken:
-        _taken.pop().release()
+    deque(map(methodcaller("release"), map(_taken.pop, repeat(-1, len(_taken)))), maxlen=0)  # by C alone, too
 
 
-def _after_in_parent() -> None:
+def _let_go() -> None:
     _release()
     while _is_owned(_forking):
         _forking.release()
+
+
+def _after_in_parent() -> None:
+    _wholly(_let_go)
 
 
 def _after_in_child() -> None:

@@ -20,6 +20,7 @@ import contextlib
 import os
 import pathlib
 import sqlite3
+import sys
 import time
 from collections.abc import Sequence
 from functools import partial
@@ -30,7 +31,7 @@ from ..access import access_of
 from ..connections import Held, Shared
 from ..disk import exists, why_not
 from ..errors import ConfigurationError, StoreUnavailable
-from ..record import Record, record_of
+from ..record import AHEAD, Record, record_of
 from . import sqlitefiles
 from .failures import unavailable_on
 from .SQLiteConnections import SQLiteConnections, wait_at_forks
@@ -42,6 +43,9 @@ _BUSY_TIMEOUT = 10.0  # seconds to wait for another writer
 _LOOK_AGAIN = 15
 _BUSY = "database is locked"
 _SWEEPS_CACHE = 12_000  # KiB of a database that are held in memory while a sweep goes on; else it is SQLite's 2,000
+#: Without the GIL, to close another thread's connection only notes that its statements are to go, and a child of a fork
+#: would finish that under a lock that is not its own.
+_CACHED_STATEMENTS = 128 if getattr(sys, "_is_gil_enabled", lambda: True)() else 0
 _TRIES = 20  # to open what another user of the group has just made
 _PAUSE = 0.01  # seconds between two tries of what does not wait by itself
 
@@ -81,6 +85,10 @@ class SQLiteSessionStore(SQLSessionStore):
         in_memory = str(filename) == ":memory:"
         if in_memory and (durable or mode is not None or group is not None):
             raise ConfigurationError("what is in memory can't be durable, and has no mode and no group")
+        # An access time that is still to come gives way: its clock was wrong.
+        expiry = "expires = CASE WHEN accessed <= ? OR accessed > ? THEN coalesce(?, expires) ELSE expires END"
+        access = "accessed = CASE WHEN accessed > ? THEN ? ELSE max(accessed, ?) END"
+        self._touch = f"UPDATE session3 SET {expiry}, {access} WHERE id = ? AND revision = ?"
         self.durable = durable
         self._access = access_of(mode, group)
         self.filename = ":memory:" if in_memory else os.path.abspath(filename)
@@ -148,12 +156,26 @@ class SQLiteSessionStore(SQLSessionStore):
     def _live(self) -> tuple[str, Sequence[Any]]:
         return "forward IS NULL AND (expires IS NULL OR expires > ?)", (self.clock(),)
 
+    def touch(self, key: str, revision: int, accessed: float, expires: float | None) -> bool:
+        latest = self.clock() + AHEAD
+        return self._change(self._touch, (accessed, latest, expires, latest, accessed, accessed, key, revision)) == 1
+
+    def _set_right(self) -> None:
+        """Do what Record.set_right does, with all that are ahead."""
+        now = self.clock()
+        self._change(
+            "UPDATE session3 SET accessed = min(accessed, ?), modified = min(modified, ?), revision = revision + 1"
+            " WHERE forward IS NULL AND max(accessed, modified) > ?",
+            (now, now, now + AHEAD),
+        )
+
     def sweep(self, unused_for: float | None) -> tuple[int, int]:
         # Each batch deletes all over the index: with that in memory a sweep takes a sixth less.
         before = self._query("PRAGMA cache_size", ())
         if not before:
             return 0, 0  # there is no database yet
         self._sweep_files()
+        self._set_right()
         self._query(f"PRAGMA cache_size = -{_SWEEPS_CACHE}", ())
         try:
             return super().sweep(unused_for)
@@ -174,6 +196,27 @@ class SQLiteSessionStore(SQLSessionStore):
             except FileNotFoundError as error:
                 raise FileNotFoundError(error.errno, error.strerror, self.filename) from None
         self._execute(_CREATE, ())
+
+    @unavailable_on(*_FAILURES)
+    def check(self) -> None:
+        if self.filename == ":memory:":
+            self._query("SELECT 1", ())
+            return
+        self._access.check()
+        path = os.path.realpath(self.filename)
+        reason = why_not(path)
+        if not exists(path):
+            if reason:
+                raise StoreUnavailable(f"{self!r} can't be made: {reason}")
+            return
+        connections = SQLiteConnections(repr(self), partial(sqlitefiles.connect_to_check, path), partial(_file, path))
+        try:
+            with connections.guard():
+                sqlitefiles.check(connections.get(), repr(self))
+        except sqlite3.OperationalError as error:
+            raise StoreUnavailable(": ".join(filter(None, [f"{self!r} can't be used", str(error), reason]))) from error
+        finally:
+            connections.close()
 
     def clear(self) -> None:
         self._change(f"DELETE FROM {self._table}", ())
@@ -226,8 +269,9 @@ def _uri(filename: str) -> str:
 def _connect(name: str, durable: bool = False) -> sqlite3.Connection:
     # Other threads use it only to close it, or under the lock of an in-memory database.
     connection = sqlite3.connect(
-        name, uri=name.startswith("file:"), timeout=_BUSY_TIMEOUT, isolation_level=None, check_same_thread=False
-    )
+        name, uri=name.startswith("file:"), timeout=_BUSY_TIMEOUT, isolation_level=None, check_same_thread=False,
+        cached_statements=_CACHED_STATEMENTS,
+    )  # fmt: skip
     try:
         _switch_to_wal(connection)
         connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")

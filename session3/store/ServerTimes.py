@@ -17,6 +17,8 @@ class ServerTimes(SQLSessionStore):
     of two machines never meet.
     """
 
+    has_server_clock = True
+
     # -- the dialect -------------------------------------------------------------------------------------------------
 
     #: The server's time.

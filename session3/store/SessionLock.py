@@ -4,13 +4,16 @@ It is a record of its own beside the session's, so that every store of records h
 for it reads and saves as ever.
 """
 
+import _thread
 import hashlib
 import logging
 import os
 import random
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
 
 from .. import ids
 from ..errors import LockTimeout
@@ -23,23 +26,61 @@ log = logging.getLogger("session3")
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.001, 0.05  # seconds between two tries
 _ENDED = ("Z", "X")  # states of a process that is no more, though nobody has waited for it yet
+#: Seconds for which a lock that is held is kept beyond its lease: a sweep's clock may have been set forward.
+_KEPT = 86400.0
+
+
+def uptime() -> float:
+    """Return seconds since this machine was started, by the clock that nobody sets."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
 
 
 class SessionLock:
-    """What `SessionStore.locked` returns: a context manager, for one use by one thread."""
+    """What `SessionStore.locked` returns: a context manager, for one use by one thread.
+
+    Among the processes of one machine a lease goes by the clock that nobody sets, unless the store has its server's;
+    else it goes by the store's. Who is interrupted as he takes, renews or frees the lock leaves none: what may be
+    stored of ours is known before it is written, and freed at the latest as this object goes.
+    """
 
     def __init__(self, store: "RecordStore", session_key: str, timeout: float, lease: float) -> None:
+        self._revisions: list[int] = []  # of our records, of which one may be stored
+        self._pid = 0
         self._store = store
         self._name = ids.short_hash(session_key)
         # A dot is in no cookie, so that no client can name a lock.
         self._key = "lock." + hashlib.sha256(session_key.encode()).hexdigest()[:40]
         self._timeout = timeout
         self._lease = lease
-        self._revision: int | None = None
-        self._pid = 0
 
     def __enter__(self) -> "SessionLock":
         self._pid = os.getpid()
+        try:
+            self._wait()
+            return self
+        except BaseException:
+            with suppress(Exception):  # what interrupted us counts for more; and it is tried again as we go
+                self._free()
+            raise
+
+    def __exit__(self, *exception: object) -> None:
+        if self._pid != os.getpid():
+            return  # it is the lock of the process that we were forked from
+        if self._revisions and not self._free():
+            log.warning("%r: the lock on session %s was lost before it was released", self._store, self._name)
+
+    def __del__(self) -> None:
+        # Where an exception came just before `__exit__`, or after `__enter__`.
+        if self._revisions and self._pid == os.getpid():
+            with suppress(Exception):  # Python may be ending
+                # In another thread: this one may be in the midst of anything, with a lock of the store's.
+                _thread.start_new_thread(_free_forgotten, (self._store, self._key, self._revisions))
+
+    def renew(self) -> bool:
+        """Start the lease anew; False if the lock was lost meanwhile, since the lease had ended, or is our parent's."""
+        return self._pid == os.getpid() and self._write(self._lease)
+
+    def _wait(self) -> None:
         deadline, pause = time.monotonic() + self._timeout, _FIRST_PAUSE
         while not self._try():
             left = deadline - time.monotonic()
@@ -48,50 +89,78 @@ class SessionLock:
             # At random, so that those who wait do not knock all at once.
             time.sleep(min(left, pause * random.uniform(0.5, 1)))
             pause = min(2 * pause, _LONGEST_PAUSE)
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        if self._pid != os.getpid():
-            return  # it is the lock of the process that we were forked from
-        if self._revision is not None and not self._write(lease=0):
-            log.warning("%r: the lock on session %s was lost before it was released", self._store, self._name)
-        self._revision = None
-
-    def renew(self) -> bool:
-        """Start the lease anew; False if the lock was lost meanwhile, since the lease had ended, or is our parent's."""
-        return self._pid == os.getpid() and self._write(self._lease)
 
     def _try(self) -> bool:
-        record = self._record(first_revision(), self._lease)
+        record = _record(self._store, first_revision(), self._lease)
+        self._expect(record.revision)
         if self._store.insert(self._key, record):
-            self._revision = record.revision
             return True
         current = self._store.read(self._key)
+        if current is not None and current.revision == record.revision:
+            return True  # only the reply was lost
+        self._revisions.clear()
         if current is None:
             # Swept since; or damaged, and only that is removed, since what has a forward stays.
             return self._store.remove(self._key) and self._try()
-        if current.revision != record.revision:  # else it is our own, and only the reply was lost
-            if not (current.is_expired(self._store.clock()) or _is_dead(current.user_key or "")):
-                return False
-            record = record._replace(revision=next_revision(current.revision))
-            if not self._store.replace(self._key, record, current.revision):
-                return False
-        self._revision = record.revision
-        return True
+        return _is_free(self._store, current) and self._replace(current.revision, self._lease)
+
+    def _free(self) -> bool:
+        is_freed = self._write(lease=0)
+        self._revisions.clear()
+        return is_freed
 
     def _write(self, lease: float) -> bool:
-        if self._revision is None:
-            return False
-        record = self._record(next_revision(self._revision), lease)
-        if not self._store.replace(self._key, record, self._revision):
-            return False
-        self._revision = record.revision
-        return True
+        """Replace our record; False if it is not there any more."""
+        return any(self._replace(revision, lease) for revision in tuple(self._revisions))
 
-    def _record(self, revision: int, lease: float) -> Record:
-        now = self._store.clock()
-        end = now + lease  # also the time of access, so that no sweep finds a lock old that is held
-        return Record(b"", revision, now, end, end, expires=end, user_key=_holder(), forward="")
+    def _replace(self, before: int, lease: float) -> bool:
+        record = _record(self._store, next_revision(before), lease)
+        self._expect(record.revision)
+        is_ours = self._store.replace(self._key, record, before)
+        if not is_ours:
+            current = self._store.read(self._key)
+            is_ours = current is not None and current.revision == record.revision  # only the reply was lost
+        if is_ours:
+            del self._revisions[:-1]
+        else:
+            self._revisions.remove(record.revision)
+        return is_ours
+
+    def _expect(self, revision: int) -> None:
+        _held[revision] = self
+        self._revisions.append(revision)
+
+
+#: The locks of this process by the revisions that they may have stored.
+_held: "WeakValueDictionary[int, SessionLock]" = WeakValueDictionary()
+
+
+def _record(store: "RecordStore", revision: int, lease: float) -> Record:
+    now = store.clock()
+    # Also the time of access, so that no sweep finds a lock old that is held.
+    kept = now + lease + _KEPT if lease else now
+    holder = f"{_holder() or '- - - -'} {uptime() + lease!r} {lease!r}"
+    return Record(b"", revision, now, kept, kept, expires=kept, user_key=holder, forward="")
+
+
+def _free_forgotten(store: "RecordStore", key: str, revisions: Sequence[int]) -> None:
+    with suppress(Exception):
+        for revision in revisions:
+            store.replace(key, _record(store, next_revision(revision), 0), revision)
+
+
+def _is_free(store: "RecordStore", current: Record) -> bool:
+    """Tell whether a lock can be taken from who has it: his lease is over, or he is no more."""
+    now, theirs, ours = store.clock(), (current.user_key or "").split(), _holder().split()
+    try:
+        *_, end, lease = theirs if len(theirs) == 6 else ["", ""]
+        is_over = float(lease) == 0 or now >= current.created + float(lease)
+        if ours and theirs[0] == ours[0] and not store.has_server_clock:
+            is_over = float(lease) == 0 or uptime() >= float(end)
+    except ValueError:  # of release 4.0.0a1, which kept the end of the lease as the record's
+        is_over = current.is_expired(now) or current.expires == current.created
+    is_forgotten = bool(ours) and theirs[:4] == ours and current.revision not in _held
+    return is_over or _is_dead(" ".join(theirs[:4])) or (is_forgotten and len(theirs) == 6)
 
 
 def _holder() -> str:

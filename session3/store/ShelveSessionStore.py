@@ -119,7 +119,8 @@ class ShelveSessionStore(RecordStore):
             current = None if shelf is None else self._read(shelf, key)
             if shelf is None or current is None or current.revision != revision:
                 return False
-            shelf[key.encode() + TOUCHED] = shelverecord.pack_note(current.touched(accessed, expires))
+            touched = current.touched(accessed, expires, self.clock())
+            shelf[key.encode() + TOUCHED] = shelverecord.pack_note(touched)
             return True
 
     @unavailable_on(OSError)

@@ -70,7 +70,7 @@ class VolatileSessionStore(RecordStore):
             current = self._records.get(key)
             if current is None or current.revision != revision:
                 return False
-            self._records[key] = current.touched(accessed, expires)
+            self._records[key] = current.touched(accessed, expires, self.clock())
             return True
 
     def scan(self) -> Iterator[tuple[str, Record]]:
@@ -87,10 +87,16 @@ class VolatileSessionStore(RecordStore):
             due = [key for key, record in self._records.items() if record.is_due(now, unused_for)]
             for key in due:
                 del self._records[key]
+            for key, record in self._records.items():
+                if record.is_ahead(now):
+                    self._records[key] = record.set_right(now)
             return len(due), sum(record.is_session(now) for record in self._records.values())
 
     def create(self) -> None:
         """There is nothing to create."""
+
+    def check(self) -> None:
+        """There is always memory, until there is none."""
 
     def clear(self) -> None:
         with self._locked():

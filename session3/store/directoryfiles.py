@@ -10,12 +10,13 @@ A folder may have been given by mistake, or be shared with other programs: nothi
 import os
 import re
 import stat
+from contextlib import suppress
 
-from .. import slotformat
-from ..access import MODE
+from .. import slotformat, slots
+from ..access import MODE, Access
 from ..Descriptor import opened
 from ..disk import is_file
-from ..LockedFile import BINARY, NO_LINK
+from ..LockedFile import BINARY, NO_LINK, LockedFile
 from ..record import Record
 
 #: How the files of session3 3.4.1 start, a bare pickle of protocol 4.
@@ -44,6 +45,19 @@ def is_issued(name: str) -> bool:
 def is_nobody_elses(name: str) -> bool:
     """Tell whether a name alone says that this release made it; others may use hashes."""
     return _own_key(name) is not None
+
+
+def check_folder(folder: str, access: Access) -> None:
+    """Raise OSError if no file can be made, locked and written in a folder; what it makes does not stay."""
+    path = os.path.join(folder, ".check".join(slots.TEMPORARY))
+    try:
+        with LockedFile(path, os.O_CREAT | NO_LINK, access.mode) as file:
+            assert file is not None
+            access.give(file.fd, folder)
+            slotformat.pwrite(file.fd, b"x", 0)
+    finally:
+        with suppress(FileNotFoundError):
+            os.unlink(path)
 
 
 def read_upstream(path: str) -> Record | None:

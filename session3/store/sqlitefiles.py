@@ -6,13 +6,16 @@ others are opening to a write-ahead log fails at random: so it is prepared under
 
 import contextlib
 import os
+import pathlib
+import sqlite3
 import stat
 from collections.abc import Callable, Iterator
 
 from ..access import MODE, Access
 from ..disk import NO_LINKS, is_taken, sync_folder
-from ..errors import StoreUnavailable
+from ..errors import StoreNotSetUp, StoreUnavailable
 from ..LockedFile import LockedFile
+from .SQLSessionStore import COLUMNS
 
 #: What SQLite keeps beside a database.
 LOGS = ("-wal", "-shm", "-journal")
@@ -39,6 +42,21 @@ def sweep(path: str, access: Access) -> None:
         with _alone(path):
             if _is_left(path, path + _NEW, access):
                 _remove(path + _NEW, *LOGS, "")
+
+
+def connect_to_check(path: str) -> sqlite3.Connection:
+    """Open a database without switching it to another mode, or making one."""
+    uri = f"{pathlib.Path(path).as_uri()}?mode=rw"
+    return sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
+
+
+def check(connection: sqlite3.Connection, name: str) -> None:
+    """Raise sqlite3.Error if the database can't be read and written, StoreNotSetUp if its table is not ours."""
+    connection.execute("BEGIN IMMEDIATE")
+    connection.execute("ROLLBACK")
+    found = {row[1] for row in connection.execute("PRAGMA table_info(session3)")}
+    if found and not found.issuperset(("id", *COLUMNS)):
+        raise StoreNotSetUp(f"{name}: its table session3 is of another shape, and not of this release's making")
 
 
 def share_logs(path: str, access: Access) -> None:

@@ -11,11 +11,12 @@ from . import (
     planted_ids,
     power_cuts,
     restarts,
+    signals,
     sweeps,
     threads,
 )
 
 SITUATIONS = [
     lost_updates, late_saves, kills, restarts, sweeps, bad_disks, power_cuts, interruptions, altered, threads,
-    planted_ids, cookies,
+    planted_ids, signals, cookies,
 ]  # fmt: skip

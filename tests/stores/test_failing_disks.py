@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import session3
-from session3 import slotformat, slots
+from session3 import newfiles, slotformat, slots
 from session3.DictSession import DictSession
 from session3.errors import StoreUnavailable
 
@@ -186,14 +186,14 @@ class TestSize:
         for letter in "xy":
             session["blob"] = letter * 1_000_000
             store.save_session(session)
-        write = slots._write
+        write = newfiles.write
 
         def fail(fd: int, data: bytes, offset: int, durable: bool = False) -> None:
             if offset == 0:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # only a new file is written from its start
             write(fd, data, offset, durable)
 
-        monkeypatch.setattr(slots, "_write", fail)
+        monkeypatch.setattr("session3.slots.write", fail)
         session["blob"] = "small"
         store.save_session(session)
         assert store.load_session(session.id)["blob"] == "small"

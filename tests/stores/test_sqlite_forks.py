@@ -20,6 +20,7 @@ from session3.store.SQLiteConnections import SQLiteConnections
 from session3.store.SQLiteSessionStore import SQLiteSessionStore
 
 from ..contract import stored
+from ..interruptions import interrupt
 from ..processes import ROOT, Child, is_true_in_a_fork, is_true_in_a_fork_of_c
 
 
@@ -370,3 +371,31 @@ def test_a_signal_s_exception_at_a_fork_changes_nothing_of_it(
     thread.join()
     assert ignored == [InterruptedError]
     assert not module._forker and store.has_session(session.id)
+
+
+def test_a_signal_s_exception_at_any_moment_of_a_fork_leaves_no_lock(store: SQLiteSessionStore) -> None:
+    """Python forks all the same; a lock that was taken for it and is not freed keeps the next one waiting for ever."""
+    in_memory = SQLiteSessionStore(":memory:")
+    sessions = [(each, stored(each)) for each in (store, in_memory)]
+
+    def look() -> None:
+        assert all(each.has_session(session.id) for each, session in sessions)
+        module._before_fork()
+        module._after_in_parent()
+
+    def be_interrupted(number: int) -> bool:
+        found = interrupt(module._before_fork, number)
+        second = interrupt(module._after_in_parent, number)
+        module._after_in_parent()
+        return found is not None or second is not None
+
+    number = 1
+    while be_interrupted(number):
+        assert not module._forker and not module._taken
+        look()
+        thread = threading.Thread(target=look, daemon=True)
+        thread.start()
+        thread.join(30)
+        assert not thread.is_alive()
+        number += 1
+    assert number > 100
