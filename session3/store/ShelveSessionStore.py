@@ -148,7 +148,7 @@ class ShelveSessionStore(RecordStore):
                         deleted += 1
                     elif record is not None:
                         left += record.is_session(now)
-                        self._add_key(shelf, name, value)
+                        self._set_right(shelf, name, value, record)
         self._bury(names)
         return deleted, left
 
@@ -182,12 +182,13 @@ class ShelveSessionStore(RecordStore):
                 dead = (name for name in names if shelf.get(name) == DEAD)
                 shelf.remove(each for name in dead for each in (name, name + TOUCHED))
 
-    def _add_key(self, shelf: ShelfTransaction, name: bytes, value: bytes) -> None:
-        """Let a record that session3 4.0.0a1 wrote say whose it is."""
-        with contextlib.suppress(DamagedRecord):  # then it is one of 3.4.1, which knows its id
-            if shelverecord.lacks_key(value):
-                key = name.decode("latin-1")
-                shelf[name] = shelverecord.pack(key, shelverecord.unpack(key, value))
+    def _set_right(self, shelf: ShelfTransaction, name: bytes, value: bytes, record: Record) -> None:
+        """Let a record that session3 4.0.0a1 wrote say whose it is, and one from times to come grow older."""
+        key, is_ahead = name.decode("latin-1"), record.is_ahead(self.clock())
+        if is_ahead or shelverecord.lacks_key(value):
+            with contextlib.suppress(DamagedRecord):  # then it is one of 3.4.1, which knows its id
+                whole = shelverecord.unpack(key, value)
+                shelf[name] = shelverecord.pack(key, record.set_right(self.clock()) if is_ahead else whole)
 
     def _is_ours(self, shelf: ShelfTransaction, name: bytes) -> bool:
         value = shelf.get(name)

@@ -102,6 +102,16 @@ def is_due(found: Any, now: float, unused_for: float | None) -> bool:
         return True
 
 
+def is_ahead(found: Any, now: float, unused_for: float | None) -> bool:
+    """Tell whether it was used at a time that is still to come; a touch is asked only where that keeps it."""
+    try:
+        record = unpack_untouched(found)
+        return record.is_ahead(now) or (record.is_due(now, unused_for) and _with_touch(record, found).is_ahead(now))
+    except DAMAGE as error:
+        pass_on(error)
+        return False
+
+
 def is_session(found: Any, now: float) -> bool:
     try:
         record = unpack_untouched(found)

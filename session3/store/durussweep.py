@@ -14,9 +14,12 @@ _BATCH = 500  # records that a sweep looks at, or deletes, in one transaction
 def sweep(
     transactions: DurusTransactions, old: Callable[[Any], OldDurusSessions], now: float, unused_for: float | None
 ) -> tuple[int, int]:
+    ahead: set[str] = set()
+
     def look(root: Any, again: bool) -> tuple[str, set[str], int]:
         page = durusrecord.page(root, last, _BATCH)
         due = {key for key, found in page if durusrecord.is_due(found, now, unused_for)}
+        ahead.update(key for key, found in page if key not in due and durusrecord.is_ahead(found, now, unused_for))
         left = sum(key not in due and durusrecord.is_session(found, now) for key, found in page)
         return (page[-1][0] if page else ""), due, left
 
@@ -30,6 +33,13 @@ def sweep(
             del tree[key]
         return len(due) if again else len(still)
 
+    def set_right(root: Any, again: bool) -> None:
+        tree = durusrecord.tree(root)
+        for key in ahead:
+            record = durusrecord.look(tree[key]) if key in tree else None
+            if record is not None and record.is_ahead(now):
+                tree[key].update(record.set_right(now)._asdict())
+
     last, deleted, left = "", 0, 0
     while True:
         last, due, kept = transactions.run(look, creates=False)
@@ -38,5 +48,8 @@ def sweep(
             return deleted + gone, left + kept
         if due:
             deleted += transactions.run(delete, creates=False)
+        if ahead:
+            transactions.run(set_right, creates=False)
+            ahead.clear()
         left += kept
         transactions.free()
