@@ -186,16 +186,17 @@ class DurusTransactions:
                 f"its connection broke, and one that was handed in can't be opened again ({_describe(self._broken)})"
             ) from self._broken
         try:
-            self._connection = self._opener()
+            connection = self._opener()
+            watch(connection.get_storage())
+            pin(connection)
         except SessionError:
             raise
         except Exception as error:
             if type(self._opener).__module__ == _OPENERS and came_from_outside(error):
                 raise
             raise DurusFailure(_describe(error)) from error
-        watch(self._connection.get_storage())
-        pin(self._connection)
-        return self._connection
+        self._connection = connection  # not before: an interruption must not leave one that is half made ready
+        return connection
 
     def _drop(self, error: Exception) -> None:
         connection, self._connection = self._connection, None
