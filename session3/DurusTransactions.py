@@ -18,14 +18,28 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from .datafaults import is_of_signal
-from .durusstorages import Interrupted, break_off, close, forget, free, import_durus, start_pack, watch
+from .durusstorages import (
+    Interrupted,
+    break_off,
+    came_from_outside,
+    close,
+    end_pack,
+    forget,
+    free,
+    import_durus,
+    is_in_place,
+    pin,
+    start_pack,
+    watch,
+)
 from .errors import ConfigurationError, SessionError
 
 T = TypeVar("T")
 
 _MAX_CONFLICTS = 100  # some in a row are usual among processes that write without a pause
 _LONGEST_WAIT = 0.002  # seconds
+
+_OPENERS = "session3.durusfiles"  # whose errors are known; one of an application's own may raise anything
 
 _forking = threading.Lock()
 
@@ -62,6 +76,7 @@ class DurusTransactions:
         if type(connection.get_storage()).__name__ == "SqliteStorage":
             connection.get_storage().new_oid()  # skips the last number in the file, that Durus would give again
         watch(connection.get_storage())
+        pin(connection)
         self._connection = connection
 
     @property
@@ -78,6 +93,8 @@ class DurusTransactions:
         """
         self._notice_fork()
         with self._lock:
+            if self._connection is not None:
+                self._notice_other_file()
             if not creates and self._connection is None and not self._is_there():
                 return work(None, False)
             again = False
@@ -107,9 +124,10 @@ class DurusTransactions:
                     committing = False
                     time.sleep(random.uniform(0, _LONGEST_WAIT))
         except Exception as error:
-            self._drop(error)
-            if is_of_signal(error):
+            if came_from_outside(error):
+                self._drop(InterruptedError(repr(error)))
                 raise
+            self._drop(error)
             raise _Lost(error, committing) from error
         except Interrupted as interrupted:
             self._drop(InterruptedError(repr(interrupted.cause)))
@@ -132,14 +150,18 @@ class DurusTransactions:
         def step(root: Any, again: bool) -> bool:
             if self.storage is not storage:
                 raise DurusFailure("the connection was closed while it packed")
-            return next(steps, _done) is not _done
+            is_at_end = next(steps, _done) is _done
+            pin(self._connection)  # the last step has put another file in place
+            return not is_at_end
 
+        is_done = False
         try:
             while self.run(step, tries=1):
                 pass
-        except BaseException:
-            self.close()  # else the storage takes itself to be packing for ever
-            raise
+            is_done = True
+        finally:
+            with self._lock:
+                end_pack(storage, steps, is_done=is_done)
 
     def close(self) -> None:
         """Close the connection if it was ours; the next call opens another one."""
@@ -165,15 +187,17 @@ class DurusTransactions:
                 f"its connection broke, and one that was handed in can't be opened again ({_describe(self._broken)})"
             ) from self._broken
         try:
-            self._connection = self._opener()
+            connection = self._opener()
+            watch(connection.get_storage())
+            pin(connection)
         except SessionError:
             raise
         except Exception as error:
-            if is_of_signal(error):
+            if type(self._opener).__module__ == _OPENERS and came_from_outside(error):
                 raise
             raise DurusFailure(_describe(error)) from error
-        watch(self._connection.get_storage())
-        return self._connection
+        self._connection = connection  # not before: an interruption must not leave one that is half made ready
+        return connection
 
     def _drop(self, error: Exception) -> None:
         connection, self._connection = self._connection, None
@@ -183,6 +207,18 @@ class DurusTransactions:
             self._broken = error
         else:
             close(connection.get_storage())
+
+    def _notice_other_file(self) -> None:
+        """Let go of a file that does not bear its name any more: what is written to it would be lost."""
+        try:
+            if is_in_place(self._connection):
+                return
+        except OSError as error:
+            raise DurusFailure(_describe(error)) from error
+        if self._opener is None:
+            raise DurusFailure("its file was removed or replaced; a connection that was handed in stays on the old one")
+        storage, self._connection = self.storage, None
+        close(storage)
 
     def _notice_fork(self) -> None:
         if self._pid == os.getpid():
@@ -211,5 +247,6 @@ _done = object()
 
 
 def _describe(error: BaseException) -> str:
-    # Some of Durus's errors can't be turned into a str.
-    return ": ".join([type(error).__name__, *map(str, error.args)])
+    # Some of Durus's errors can't be turned into a str; those of the system name their file only in theirs.
+    words = [str(error)] if isinstance(error, OSError) else map(str, error.args)
+    return ": ".join([type(error).__name__, *words])

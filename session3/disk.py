@@ -6,7 +6,7 @@ import stat
 from contextlib import suppress
 
 from .access import Access
-from .Descriptor import opened
+from .Descriptor import Descriptor, opened
 
 #: What a file system says that has no hard links, or not here.
 NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV)
@@ -104,3 +104,17 @@ def why_not(path: str) -> str:
     if is_refused or not os.access(folder, os.W_OK | os.X_OK):
         return "permission denied"
     return ""
+
+
+def check_writable(path: str) -> None:
+    """Raise OSError if a file, or its successor in the same folder, can't be written; makes nothing."""
+    folder = os.path.dirname(path) or "."
+    if not os.path.isdir(folder):
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), folder)
+    if why := why_not(path):
+        raise PermissionError(errno.EACCES, why, path)
+
+
+def create_private(path: str) -> Descriptor:
+    """Create a file for its owner only, and return it, open to read and write. Raises FileExistsError."""
+    return opened(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0))

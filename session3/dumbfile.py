@@ -1,4 +1,4 @@
-"""The files under a shelf: `dbm.dumb`, written append-only, and the older formats that are converted to it.
+"""The files under a shelf: `dbm.dumb`, written append-only.
 
 `.dat` holds the values, each in 512-byte blocks of its own; `.dir` a line for each key with the value's offset and
 length. A later line for a key wins. A last line without its newline is what a killed writer left, and doesn't count.
@@ -10,24 +10,23 @@ length. A later line for a key wins. A last line without its newline is what a k
 from __future__ import annotations
 
 import ast
-import importlib
 import itertools
 import logging
 import os
 import re
-import stat
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager, suppress
-from typing import Any
+from contextlib import suppress
 
-from session3.disk import exists, sync_folder
+from session3.Descriptor import Descriptor, opened
+from session3.disk import create_private, sync_folder, take_over
 
 Place = tuple[int, int]  # offset and length of a value in .dat
 BLOCK = 512  # a stock writer overwrites in place up to the end of a value's last block
 BINARY = getattr(os, "O_BINARY", 0)
 _PART = 2**20  # bytes of .dir that are read at once; a line is shorter
 _LINES = 10_000  # that are written at once
+TEMPORARY = ".tmp"  # the end of the name of a .dir that is being written
 
 _log = logging.getLogger(__name__)
 _plain_line = re.compile(rb"'([^'\\]*)', \((\d+), (\d+)\)\s*").fullmatch
@@ -83,6 +82,10 @@ def parse_line(line: bytes) -> tuple[bytes, Place] | None:
         return None
 
 
+def _opened(path: str) -> Descriptor:
+    return opened(path, BINARY | (os.O_RDWR if os.access(path, os.W_OK) else os.O_RDONLY))
+
+
 class Index:
     """The two files, open to read, and .dir as far as it has been read.
 
@@ -96,14 +99,15 @@ class Index:
         self.lines = 0
         self.live = 0  # bytes of .dat in use
         self.end = 0  # of the last value in .dat
-        self.has_damage = False
-        self._fds: list[int] = []
+        self.has_damage = self._is_foreign = False
+        self._dir: int  # of the files, which are closed as these go
+        self._dat: int
         try:
-            for name in (path, dat):
-                self._fds.append(os.open(name, BINARY | (os.O_RDWR if os.access(name, os.W_OK) else os.O_RDONLY)))
-            self._file = os.fstat(self._fds[0])
+            self._dir, self._dat = _opened(path), _opened(dat)
+            self._file = os.fstat(self._dir)
             self._read(self._file.st_size)
-            if self.has_damage and not self.places:
+            self._is_torn = self._file.st_size > self.size
+            if self._is_foreign and not self.places:
                 raise ShelfError(f"{path} is no index of Python's dbm.dumb; move it away or use another name")
         except BaseException:
             self.close()
@@ -112,7 +116,7 @@ class Index:
     def get(self, key: bytes) -> bytes | None:
         """Return what is in the key's place, which is its value only if `catch_up` agrees afterwards."""
         place = self.places.get(key)
-        return place and read_at(self._fds[1], place)
+        return place and read_at(self._dat, place)
 
     def catch_up(self) -> bool:
         """Read what was appended. False: another file is there now, or none, and this index is history."""
@@ -124,17 +128,19 @@ class Index:
             return False
         if now.st_size > self.size:
             self._read(now.st_size)
+            self._is_torn = now.st_size > self.size
         return True
 
     def _read(self, end: int) -> None:
         # In parts, since a large index is in memory as objects already.
-        while data := read_at(self._fds[0], (self.size, min(end - self.size, _PART))):
+        while data := read_at(self._dir, (self.size, min(end - self.size, _PART))):
             lines = data[: data.rfind(b"\n") + 1]
             for line in lines.splitlines():
                 if found := parse_line(line):
                     self._add(*found)
                 else:
                     self.has_damage = True
+                    self._is_foreign = self._is_foreign or line[:1] != b"\0"  # zeros are what a power cut leaves
                     _log.warning("%s: a line that can't be read is left out", self.path)
             self.size += len(lines)
             if not lines:
@@ -149,97 +155,62 @@ class Index:
 
     def cut(self) -> None:
         """Take away the torn line that a killed writer left; for who holds the lock."""
-        if os.fstat(self._fds[0]).st_size > self.size:
-            os.ftruncate(self._fds[0], self.size)
+        if self._is_torn:
+            os.ftruncate(self._dir, self.size)
+            self._is_torn = False
 
     def append(self, key: bytes, place: Place, sync: bool) -> None:
         """Add a line, or leave the file as it was; for who holds the lock."""
         line = format_line(key, place)
         try:
-            write_at(self._fds[0], line, self.size)
+            write_at(self._dir, line, self.size)
             if sync:
-                os.fsync(self._fds[0])
+                os.fsync(self._dir)
             self._add(key, place)
             self.size += len(line)
         except BaseException:  # a full disk: part of the line may be there
-            self.cut()
+            os.ftruncate(self._dir, self.size)
             raise
+
+    def earlier(self, key: bytes) -> Iterator[bytes]:
+        """Yield what the key had before, the latest first, as far as .dir still has its lines: for who met damage."""
+        lines = read_at(self._dir, (0, self.size)).splitlines()
+        found = [entry[1] for entry in map(parse_line, lines) if entry and entry[0] == key]
+        return (read_at(self._dat, place) for place in reversed(found) if place != self.places.get(key))
 
     def close(self) -> None:
         """Close the files, and forget what is in them; again is no error."""
         self.places = {}
-        while self._fds:
-            os.close(self._fds.pop())
+        self._dir = self._dat = -1
 
 
-def write_index(path: str, items: Iterable[tuple[bytes, Place]]) -> None:
-    """Put a new .dir in place of the old one, if any: a reader finds either, at any moment, after a power cut too."""
-    temporary = path + ".tmp"  # one name: whoever writes holds the lock, and a killed one's litter is used again
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | BINARY, 0o600)
+def write_index(path: str, items: Iterable[tuple[bytes, Place]], like: os.stat_result) -> None:
+    """Put a new .dir in place of the old one, if any: a reader finds either, at any moment, after a power cut too.
+
+    It belongs to whom the old one belonged to; a first one to whom a file `like` that does.
+    """
+    path = os.path.realpath(path)  # else a link would be replaced, not what it leads to
+    with suppress(FileNotFoundError):
+        like = os.stat(path)
+    sweep_temporary(path)  # whose owner, if a killed writer left it, may be another user
     try:
-        with suppress(FileNotFoundError):
-            os.chmod(temporary, stat.S_IMODE(os.stat(path).st_mode))
+        fd = create_private(path + TEMPORARY)
+        take_over(fd, like)
         rest, position = iter(items), 0
         while part := b"".join([format_line(*item) for item in itertools.islice(rest, _LINES)]):
             write_at(fd, part, position)
             position += len(part)
         # Always: a rename that outlives its data in a power cut would lose every key, not only the latest.
         os.fsync(fd)
-    finally:
-        os.close(fd)
-    os.replace(temporary, path)
+        del fd  # closes it, as Windows wants
+        os.replace(path + TEMPORARY, path)
+    except BaseException:
+        sweep_temporary(path)  # on a full disk it would take what is left
+        raise
     sync_folder(path)
 
 
-#: Where a flavour's module comes from when the Python at hand is without it.
-SOURCES = {
-    "dbm.gnu": "on Debian: apt install python3-gdbm, or libgdbm-dev before building your own Python",
-    "dbm.ndbm": "Debian's python3 has it; before building your own Python: apt install libdb-dev",
-    "dbm.sqlite3": "it needs Python 3.13 or newer, built after: apt install libsqlite3-dev",
-}
-BERKELEY = [number.to_bytes(4, order) for order in ("little", "big") for number in (0x61561, 0x53162)]
-GNU = [number.to_bytes(4, sys.byteorder) for number in (0x13579ACD, 0x13579ACE, 0x13579ACF)]
-
-
-def _head(path: str) -> bytes:
-    with suppress(OSError), open(path, "rb") as file:
-        return file.read(16)
-    return b""
-
-
-def find_old(base: str) -> tuple[str, list[str]]:
-    """Return the module and the files, the telling one last, of a database of another flavour, or ("", []).
-
-    `dbm.whichdb` won't do: it doesn't know the flavours that the Python at hand has no module for.
-    """
-    if exists(base + ".pag"):
-        return "dbm.ndbm", [base + ".dir", base + ".pag"]
-    berkeley, main = _head(base + ".db"), _head(base)
-    if berkeley[:4] in BERKELEY or berkeley[12:] in BERKELEY:
-        return "dbm.ndbm", [base + ".db"]
-    if main == b"SQLite format 3\0":
-        return "dbm.sqlite3", [base + "-wal", base + "-shm", base]
-    if main[:4] in GNU:
-        return "dbm.gnu", [base]
-    return "unknown" if exists(base) else "", []
-
-
-@contextmanager
-def open_old(base: str, flavour: str) -> Iterator[Any]:
-    """Open a database of another flavour for reading; failures are OSErrors, those of its module included."""
-    if flavour == "unknown":
-        raise ShelfError(f"{base} is no database that Python's dbm knows; move it away or use another name")
-    try:
-        module = importlib.import_module(flavour)
-    except ImportError as error:
-        source = SOURCES[flavour]
-        raise ShelfError(f"{base} is a {flavour} database, and this Python lacks {error.name}; {source}") from error
-    with closing(module.open(base, "r")) as old:
-        yield old
-
-
-def remove_files(paths: list[str]) -> None:
-    """Delete, in this order, those that are there."""
-    for path in paths:
-        with suppress(FileNotFoundError):
-            os.unlink(path)
+def sweep_temporary(path: str) -> None:
+    """Remove what a killed writer left of a new .dir; for who holds the lock."""
+    with suppress(FileNotFoundError):
+        os.unlink(os.path.realpath(path) + TEMPORARY)

@@ -16,8 +16,6 @@ operating system, the last commits may be missing. Who can write to the file, or
 password), can run code in its clients: Durus keeps pickles.
 """
 
-import contextlib
-import logging
 import os
 import random
 import socket
@@ -27,37 +25,53 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from . import durusformat
-from .disk import exists
+from .access import Access, access_of
+from .disk import check_writable, exists, why_not
+from .durusopening import create_file, is_pack_interrupted, lock_file, sweep_pack, try_to_lock, undo_pack
 from .durusstorages import connect, import_durus
-
-log = logging.getLogger("session3")
 
 PORT = 2972  # the usual one of a Durus server
 TIMEOUT = 10.0  # seconds that a server may be silent
 CACHE_SIZE = 10_000  # objects that a connection keeps in memory; a session is two
 
 _FIRST_COMERS = 100  # times to look again whether another client has made the root of a new server
+_OWNER_ONLY = Access()
 _SQLITE_MAGIC = b"SQLite format 3\0"
 _SQLITE_TABLE = "CREATE TABLE IF NOT EXISTS objects (id integer primary key, data blob, refs blob)"
 
 
 @dataclass(frozen=True)
 class DurusFile:
-    """Opens a file, again and again; SQLite if `sqlite` or if that is what is there."""
+    """Opens a file, again and again; SQLite if `sqlite` or if that is what is there.
+
+    A relative path is one from the folder of this moment. `mode` and `group`: of a file that it creates, where it is
+    not for its owner only.
+    """
 
     path: str
     sqlite: bool = False
+    mode: int | None = None
+    group: str | int | None = None
 
     is_multiprocess_safe: ClassVar[bool] = False
 
+    def __post_init__(self) -> None:
+        access_of(self.mode, self.group)
+        object.__setattr__(self, "path", os.path.abspath(self.path))
+
     def __call__(self) -> Any:
-        return open_sqlite(self.path) if self.sqlite else open_file(self.path)
+        return (open_sqlite if self.sqlite else open_file)(self.path, access=access_of(self.mode, self.group))
 
     def __str__(self) -> str:
         return self.path
 
     def exists(self) -> bool:
-        return exists(self.path) or _is_pack_interrupted(self.path)
+        path = os.path.realpath(self.path)
+        return exists(path) or is_pack_interrupted(path)
+
+    def check(self) -> None:
+        """Raise OSError if the file, or one that is not there yet, can't be written; makes nothing."""
+        check_writable(os.path.realpath(self.path))
 
 
 @dataclass(frozen=True)
@@ -80,20 +94,21 @@ class DurusServer:
 # -- files -----------------------------------------------------------------------------------------------------------
 
 
-def open_file(path: str | os.PathLike[str], *, cache_size: int = CACHE_SIZE) -> Any:
+def open_file(path: str | os.PathLike[str], *, cache_size: int = CACHE_SIZE, access: Access = _OWNER_ONLY) -> Any:
     """Open, or create with mode 0600, a file of Durus, mended as `repair_file` does; an SQLite file as `open_sqlite`.
 
-    Raises OSError, too if another process has the file open, or it is no file of Durus.
+    Raises OSError, too if the file is open already, or it is no file of Durus.
     """
     import_durus()
     from durus.file_storage import FileStorage
 
-    path = os.path.abspath(path)
-    _undo_pack(path)
-    file = _lock_file(path)
+    path = os.path.realpath(path)  # a pack would replace a link, not what it leads to
+    undo_pack(path)
+    file = lock_file(path, access)
     try:
         if file.read(len(_SQLITE_MAGIC)) != _SQLITE_MAGIC:
             durusformat.mend(file.file)
+            sweep_pack(path)
             return connect(FileStorage(file), cache_size)
         file.close()
     except BaseException:
@@ -111,97 +126,58 @@ def repair_file(path: str | os.PathLike[str]) -> None:
     >>> repair_file("no-such-file")
     """
     import_durus()
-    path = os.path.abspath(path)
-    _undo_pack(path)
+    path = os.path.realpath(path)
+    undo_pack(path)
     if exists(path):
-        file = _lock_file(path)
+        file = lock_file(path)
         try:
             if file.read(len(_SQLITE_MAGIC)) != _SQLITE_MAGIC:  # SQLite mends itself
                 durusformat.mend(file.file)
+                sweep_pack(path)
         finally:
             file.close()
 
 
-def _lock_file(path: str) -> Any:
-    """Open a file, created if it must be, with Durus's own lock on it."""
-    from durus.file import File
-
-    while True:
-        with contextlib.suppress(FileExistsError):
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
-        file = File(path)
-        try:
-            _lock(file)
-            if exists(path) and os.path.samestat(os.fstat(file.file.fileno()), os.stat(path)):
-                return file  # else a pack has replaced it meanwhile
-        except BaseException:
-            file.close()
-            raise
-        file.close()
-
-
-def _lock(file: Any) -> None:
-    try:
-        file.obtain_lock()
-    except OSError as error:
-        raise OSError(f"{file.get_name()} is in use by another process") from error
-
-
-def _undo_pack(path: str) -> None:
-    """Bring back the file that a pack, killed between its two renames, had moved out of the way.
-
-    By itself Durus would start an empty one.
-    """
-    from durus.file import File
-
-    if not _is_pack_interrupted(path):
-        return
-    with contextlib.ExitStack() as stack:
-        for name in (path + ".prepack", path + ".pack"):
-            file = File(name)
-            stack.callback(file.close)
-            _lock(file)  # a pack that is still alive holds it
-        if _is_pack_interrupted(path):
-            os.link(path + ".prepack", path)
-            os.unlink(path + ".prepack")
-            log.warning("%s: a pack was interrupted; what it had moved to %s.prepack is back", path, path)
-
-
-def _is_pack_interrupted(path: str) -> bool:
-    # A pack that is done leaves its .prepack, but no .pack.
-    return not exists(path) and exists(path + ".prepack") and exists(path + ".pack")
-
-
-def open_sqlite(path: str | os.PathLike[str], *, cache_size: int = CACHE_SIZE) -> Any:
+def open_sqlite(path: str | os.PathLike[str], *, cache_size: int = CACHE_SIZE, access: Access = _OWNER_ONLY) -> Any:
     """Open, or create with mode 0600, an SQLite file of Durus, for any thread and this process only.
 
     A process that was forked from one that has the file open can't open it, not even later.
     """
     import_durus()
+    path = os.path.realpath(path)
+    create_file(path, access)
+    try:
+        return connect(try_to_lock(path, lambda: _sqlite_storage(path), busy=_Busy, opened=0), cache_size)
+    except sqlite3.Error as error:
+        raise OSError(f"{path}: {why_not(path) or error}") from error
+
+
+class _Busy(Exception):
+    """Somebody has an SQLite file open."""
+
+
+def _sqlite_storage(path: str) -> Any:
     from durus.sqlite_storage import SqliteStorage
 
-    path = os.path.abspath(path)
-    with contextlib.suppress(FileExistsError):
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    own = sqlite3.connect(path, timeout=1, check_same_thread=False)
     try:
-        own = sqlite3.connect(path, timeout=1, check_same_thread=False)
-        try:
-            own.execute(_SQLITE_TABLE)
-            storage = SqliteStorage(path)
-            storage._conn.close()  # it is bound to its thread
-            storage._conn = own
-            own.text_factory = bytes
-            # Kept until it is closed: a second process would give the numbers of our objects to its own.
-            own.execute("PRAGMA locking_mode = EXCLUSIVE").fetchone()
-            own.executescript("BEGIN EXCLUSIVE; COMMIT")
-            last = storage._get_last_oid()
-            storage._last_oid = 0 if last is None else last + 1  # by itself it would give its last number again
-            return connect(storage, cache_size)
-        except BaseException:
-            own.close()
-            raise
-    except sqlite3.Error as error:
-        raise OSError(f"{path}: {error}") from error
+        own.execute(_SQLITE_TABLE)
+        storage = SqliteStorage(path)
+        storage._conn.close()  # it is bound to its thread
+        storage._conn = own
+        own.text_factory = bytes
+        # Kept until it is closed: a second process would give the numbers of our objects to its own.
+        own.execute("PRAGMA locking_mode = EXCLUSIVE").fetchone()
+        own.executescript("BEGIN EXCLUSIVE; COMMIT")
+        last = storage._get_last_oid()
+        storage._last_oid = 0 if last is None else last + 1  # by itself it would give its last number again
+        return storage
+    except sqlite3.OperationalError as error:
+        own.close()
+        raise (_Busy(str(error)) if "locked" in str(error) else error) from error
+    except BaseException:
+        own.close()
+        raise
 
 
 # -- servers ---------------------------------------------------------------------------------------------------------

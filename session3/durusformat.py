@@ -15,19 +15,44 @@ True
 
 import errno
 import logging
-import mmap
 import os
 import struct
 import tempfile
 from typing import BinaryIO
 
+from .access import MODE
+from .disk import take_over
+from .slotformat import pread
+
 log = logging.getLogger("session3")
 
 MAGIC = b"SHELF-1\n"
 
+_WINDOW = 1 << 20  # bytes that are read at once
 _LENGTH = struct.Struct(">Q")
 _RECORD = struct.Struct(">Q8s8sL")  # length of what follows, number, the number again, length of the state
 _HEAD = len(MAGIC) + _LENGTH.size + 3 * _LENGTH.size  # of an empty file: an empty transaction and an empty map
+
+
+class NotDurus(ValueError):
+    """This is no file of Durus, or its head is damaged."""
+
+
+class _Contents:
+    """A file's bytes, read as they are asked for. Not mapped: a page that the disk can't read would end the process."""
+
+    def __init__(self, fd: int, size: int) -> None:
+        self._fd, self._size = fd, size
+        self._held, self._start = b"", 0
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __getitem__(self, part: slice) -> bytes:
+        start, stop = part.start or 0, min(part.stop, self._size)
+        if start < self._start or stop > self._start + len(self._held):
+            self._start, self._held = start, pread(self._fd, max(stop - start, _WINDOW), start)
+        return self._held[start - self._start : stop - self._start]
 
 
 def mend(file: BinaryIO) -> None:
@@ -38,14 +63,14 @@ def mend(file: BinaryIO) -> None:
     size = os.fstat(file.fileno()).st_size
     if size == 0:
         return
-    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        try:
-            end = find_end(data)
-        except ValueError as error:
-            raise OSError(f"{file.name}: {error}") from error
-        if end == size:
-            return
-        torn = data[end:]
+    data = _Contents(file.fileno(), size)
+    try:
+        end = find_end(data)
+    except NotDurus as error:
+        raise OSError(f"{file.name}: {error}") from error
+    if end == size:
+        return
+    torn = data[end:size]
     _keep_copy(file.name, torn)
     file.seek(end)
     file.truncate()
@@ -57,6 +82,8 @@ def _keep_copy(name: str, torn: bytes) -> None:
         fd, copy = tempfile.mkstemp(prefix=os.path.basename(name) + ".torn.", dir=os.path.dirname(name))
         with open(fd, "wb") as kept:
             try:
+                take_over(fd, os.stat(name))
+                os.chmod(copy, MODE)  # whatever others may do with the file itself
                 kept.write(torn)
             except OSError:
                 os.unlink(copy)
@@ -68,19 +95,19 @@ def _keep_copy(name: str, torn: bytes) -> None:
             raise
 
 
-def find_end(data: "mmap.mmap | bytes") -> int:
+def find_end(data: "_Contents | bytes") -> int:
     """Return where the last whole transaction ends; 0 if the process that created the file was killed in its head.
 
-    Raises ValueError if this is no such file, or its head is damaged.
+    Raises NotDurus if this is no such file, or its head is damaged.
     """
     size = len(data)
     if data[: len(MAGIC)] != MAGIC[:size]:
-        raise ValueError("this is no file of Durus, or one in its old format")
+        raise NotDurus("this is no file of Durus, or one in its old format")
     end = _find_head_end(data, size)
     if end > size:
         if size < _HEAD and not any(data[len(MAGIC) : len(MAGIC) + _LENGTH.size]):
             return 0
-        raise ValueError("the head of this file is damaged")
+        raise NotDurus("the head of this file is damaged")
     position = end
     while position < size:
         after = _find_transaction_end(data, position, size)
@@ -92,27 +119,27 @@ def find_end(data: "mmap.mmap | bytes") -> int:
     return size
 
 
-def _find_head_end(data: "mmap.mmap | bytes", size: int) -> int:
+def _find_head_end(data: "_Contents | bytes", size: int) -> int:
     position = len(MAGIC)
     for _ in range(2):  # the first transaction, and the offset map
         if position + _LENGTH.size > size:
             return size + 1
-        position += _LENGTH.size + _LENGTH.unpack_from(data, position)[0]
+        position += _LENGTH.size + _LENGTH.unpack(data[position : position + _LENGTH.size])[0]
     return position
 
 
-def _find_transaction_end(data: "mmap.mmap | bytes", start: int, size: int) -> int | None:
+def _find_transaction_end(data: "_Contents | bytes", start: int, size: int) -> int | None:
     """Return the end of the transaction that starts here; None if it is not whole."""
     position = start + _LENGTH.size
     if position > size:
         return None
-    end = int(position + _LENGTH.unpack_from(data, start)[0])
+    end = int(position + _LENGTH.unpack(data[start:position])[0])
     if end > size:
         return None
     while position < end:
         if position + _RECORD.size > end:
             return None
-        length, number, again, state = _RECORD.unpack_from(data, position)
+        length, number, again, state = _RECORD.unpack(data[position : position + _RECORD.size])
         references = length - (_RECORD.size - _LENGTH.size) - state
         # The number is there twice: without that, the records that follow a zero length could pass for transactions.
         if number != again or references < 0 or references % 8:

@@ -16,9 +16,11 @@ import threading
 from collections.abc import Hashable, Iterator
 from typing import Any
 
-from .disk import exists
+from .datafaults import is_of_signal
+from .disk import create_private, exists, take_over
 from .drivers import missing_driver
 
+_INSIDE = {"", "durus", "session3", "pickle", "socket", "sqlite3", "tempfile"}  # modules whose errors are the storage's
 _SHRINK_EVERY = 100  # transactions; each loads a few objects
 
 #: Connections that came over a fork. SQLite forbids to close one there, and freeing is closing.
@@ -31,6 +33,21 @@ class Interrupted(BaseException):
     def __init__(self, cause: Exception) -> None:
         super().__init__()
         self.cause = cause
+
+
+def came_from_outside(error: BaseException) -> bool:
+    """Tell what a signal's handler raised from what Durus did, or what it stands on: by where it was raised.
+
+    Such a one says nothing about a record or a connection. One of the system's errors is taken for what it says, unless
+    a handler that is known raised it.
+    """
+    if is_of_signal(error):
+        return True
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    module = "" if trace is None else str(trace.tb_frame.f_globals.get("__name__", ""))
+    return not isinstance(error, OSError) and module.partition(".")[0] not in _INSIDE
 
 
 def import_durus() -> None:
@@ -135,16 +152,53 @@ def watch(storage: Any) -> None:
     storage.load = load_or_tell
 
 
+def pin(connection: Any) -> None:
+    """Let a storage keep to its file, by links or not, wherever this process goes; and remember which file that is."""
+    storage, connection.pinned = connection.get_storage(), None
+    if hasattr(storage, "shelf"):
+        file = storage.shelf.get_file()
+        if not file.is_temporary():
+            file.file.raw.name = os.path.realpath(file.file.name)
+            connection.pinned = file.file.name, os.fstat(file.file.fileno())
+    elif hasattr(storage, "filename"):
+        storage.filename = os.path.realpath(storage.filename)
+        connection.pinned = storage.filename, os.stat(storage.filename)
+
+
+def is_in_place(connection: Any) -> bool:
+    """Tell at the price of one call whether the file that was pinned still bears its name."""
+    if connection.pinned is None:
+        return True  # it is on a server
+    name, pinned = connection.pinned
+    try:
+        there = os.stat(name)
+    except FileNotFoundError:
+        return False
+    return bool(there.st_ino == pinned.st_ino and there.st_dev == pinned.st_dev)
+
+
 def start_pack(storage: Any) -> Iterator[object]:
-    filename = getattr(storage, "get_filename", str)()
-    if exists(filename):
-        # What is packed into becomes the file: with the mode of it, and not one for everybody.
-        with contextlib.suppress(FileExistsError):
-            os.close(os.open(filename + ".pack", os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    if hasattr(storage, "shelf") and not storage.shelf.get_file().is_temporary():
+        file = storage.shelf.get_file().file
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(file.name + ".pack")  # of a pack that was killed; whose owner may be another
+        # What is packed into becomes the file.
+        take_over(create_private(file.name + ".pack"), os.fstat(file.fileno()))
     steps = storage.get_packer()
     if steps is None:
         storage.pack()
     return iter(steps or ())
+
+
+def end_pack(storage: Any, steps: Any, *, is_done: bool) -> None:
+    """Remove what a pack leaves beside the file, the file as it was included."""
+    if not is_done:
+        getattr(steps, "close", bool)()
+        storage.pack_extra = None  # else it takes itself to be packing for ever
+    name = storage.shelf.get_file().file.name if hasattr(storage, "shelf") else ""
+    if isinstance(name, str) and exists(name):  # else it was interrupted between its renames: see durusopening
+        with contextlib.suppress(OSError):
+            os.unlink(name + (".prepack" if is_done else ".pack"))
 
 
 def break_off(storage: Any) -> None:

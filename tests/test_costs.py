@@ -40,11 +40,20 @@ SQLITE: Costs = {
     "delete": {"stat": 1, "getpid": 1, "fcntl": 6, "pwrite64": 4},
 }
 SHELVE: Costs = {
-    "load": {"pread64": 1, "stat": 2},
+    "load": {"pread64": 1, "stat": 1},
     "unchanged save": {},
-    "changed save": {"getrandom": 1, "getpid": 1, "pread64": 2, "stat": 6, "flock": 2, "pwrite64": 2},
-    "touch": {"getpid": 1, "pread64": 2, "stat": 6, "flock": 2, "pwrite64": 2},
-    "delete": {"getpid": 1, "pread64": 4, "stat": 6, "flock": 2, "pwrite64": 2},
+    "changed save": {
+        "getrandom": 1,
+        "getpid": 1,
+        "openat": 1,
+        "pread64": 1,
+        "stat": 5,
+        "flock": 2,
+        "pwrite64": 2,
+        "close": 1,
+    },
+    "touch": {"getpid": 1, "openat": 1, "pread64": 1, "stat": 5, "flock": 2, "pwrite64": 2, "close": 1},
+    "delete": {"getpid": 1, "openat": 1, "pread64": 3, "stat": 5, "flock": 2, "pwrite64": 2, "close": 1},
 }
 
 EMBEDDED = {"directory": DIRECTORY, "sqlite": SQLITE, "shelve": SHELVE}

@@ -1,11 +1,14 @@
 """Durus's files, opened after all that a kill, a full disk or a pack can leave."""
 
+import errno
 import logging
 import os
 import random
 import signal
 import socket
 import struct
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +73,29 @@ def test_an_end_that_was_torn_anywhere_is_cut_off_and_kept(path: Path, packed: b
                 file.unlink()
     path.write_bytes(whole + last)
     assert items(path)["c"] == 3 and torn_copies(path) == []
+
+
+def test_a_file_that_can_not_be_read_is_left_alone(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(path, a=1)
+    whole = path.read_bytes()
+    path.write_bytes(whole + bytes(8) + b"torn")
+
+    def fail(*args: Any) -> bytes:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="Input/output"):
+        patch.setattr("session3.durusformat.pread", fail)
+        items(path)
+    assert path.read_bytes() == whole + bytes(8) + b"torn"
+    assert items(path) == {"a": 1}
+
+
+def test_a_long_file_is_read_in_parts(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(durusformat, "_WINDOW", 64)
+    put(path, **{f"item{n}": random.randbytes(n * 7) for n in range(30)})
+    whole = path.read_bytes()
+    path.write_bytes(whole + bytes(8) + b"torn" * 100)
+    assert len(items(path)) == 30 and path.read_bytes() == whole
 
 
 def test_what_is_cut_is_told_in_the_log(path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -171,7 +197,7 @@ def test_repair_file_is_for_a_server_that_starts_again(path: Path) -> None:
     repair_file(path)
     assert path.read_bytes() == whole
     connection = open_file(path)
-    with pytest.raises(OSError, match=f"{path} is in use by another process"):
+    with pytest.raises(OSError, match=f"{path} is in use by this very process"):
         repair_file(path)
     connection.get_storage().close()
 
@@ -236,7 +262,7 @@ def test_a_pack_that_is_alive_is_left_alone(path: Path) -> None:
     path.rename(path.with_name(path.name + ".prepack"))
     pack = File(str(path) + ".pack")
     pack.obtain_lock()
-    with pytest.raises(OSError, match="in use by another process"):
+    with pytest.raises(OSError, match="in use by this very process"):
         open_file(path)
     assert not path.exists()
     pack.close()
@@ -304,3 +330,57 @@ def test_killed_packs_lose_nothing(path: Path) -> None:
 def test_what_opens_them_names_them(path: Path) -> None:
     assert str(DurusFile(str(path))) == str(path)
     assert [str(DurusServer("localhost")), str(DurusServer("::1", 99))] == ["localhost:2972", "[::1]:99"]
+
+
+# -- whose a file is, and where --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("opening", [open_file, open_sqlite])
+def test_it_is_said_who_has_a_file(path: Path, opening: Any) -> None:
+    connection = opening(path)
+    with pytest.raises(OSError, match="in use by this very process"):
+        opening(path)
+
+    def open_too(report: Any) -> None:
+        # A process of its own: a forked one has the descriptors of this one.
+        program = f"from session3.durusfiles import *; {opening.__name__}({str(path)!r})"
+        told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+        report(int("in use by another process" in told.stderr))
+
+    with Child(open_too) as child:
+        assert child.report() == 1
+    connection.get_storage().close()
+
+
+def test_a_relative_name_is_one_of_the_moment_when_it_was_given(tmp_path: Path, monkeypatch: Any) -> None:
+    for name in ("here", "there"):
+        (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    file = DurusFile("some.durus")
+    assert not file.exists()
+    file().get_storage().close()
+    monkeypatch.chdir(tmp_path / "there")
+    assert file.exists() and str(file) == file.path == str(tmp_path / "here" / "some.durus")
+    file().get_storage().close()
+    assert os.listdir(tmp_path / "there") == []
+
+
+@pytest.mark.parametrize("error", [errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK])
+def test_a_pack_is_undone_where_files_have_no_hard_links(path: Path, error: int, monkeypatch: Any) -> None:
+    put(path, a=1)
+    path.rename(path.with_name(path.name + ".prepack"))
+    path.with_name(path.name + ".pack").touch()
+
+    def link(*args: Any, **kwargs: Any) -> None:
+        raise OSError(error, os.strerror(error))
+
+    monkeypatch.setattr(os, "link", link)
+    assert items(path) == {"a": 1}
+    assert [each.name for each in path.parent.iterdir()] == [path.name]
+
+
+def test_what_a_killed_pack_had_written_is_swept(path: Path) -> None:
+    put(path, a=1)
+    path.with_name(path.name + ".pack").write_bytes(b"half of a file")
+    assert items(path) == {"a": 1}
+    assert [each.name for each in path.parent.iterdir()] == [path.name]

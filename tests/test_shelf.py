@@ -28,7 +28,7 @@ from typing import Any, cast
 
 import pytest
 
-from session3 import dumbfile
+from session3 import dumbfile, oldshelves
 from session3.locks import lock
 from session3.shelf import Shelf, ShelfError, open_shelf
 
@@ -153,9 +153,9 @@ def test_after_a_fork_that_python_does_not_know_of_a_child_has_a_lock_of_its_own
         transaction[b"key"] = b"value"
 
     def is_locked_out() -> bool:
-        monkeypatch.setattr("session3.shelf.lock", lambda fd: fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB))
+        monkeypatch.setattr("session3.locks.lock", lambda fd: fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB))
         with pytest.raises(BlockingIOError):
-            shelf._lock()
+            shelf.writing().__enter__()
         return True
 
     with shelf.writing():
@@ -325,6 +325,17 @@ def test_damage_is_left_out_or_refused_but_never_overwritten(base: str) -> None:
         assert Path(base + name).read_bytes() == b"a user's own file\n"
 
 
+@pytest.mark.parametrize("zeros", [1, 5, 100])
+def test_an_index_that_a_power_cut_left_as_zeros_is_begun_anew(base: str, zeros: int) -> None:
+    fill(base, {b"a": b"1", b"b": b"2"})
+    lines = Path(base + ".dir").read_bytes()
+    for left in (bytes(zeros), bytes(zeros) + lines[-3:], bytes(zeros) + lines[-3:] + bytes(zeros)):
+        Path(base + ".dir").write_bytes(left)
+        assert ours(base) == {}
+        fill(base, {b"c": b"3"})
+        assert stock(base) == ours(base) == {b"c": b"3"}
+
+
 # Old flavours
 
 
@@ -348,7 +359,7 @@ def test_old_flavours_are_read_then_converted(base: str, flavour: str) -> None:
 
 @pytest.mark.parametrize(
     "flavour, ending, head",
-    [("dbm.gnu", "", dumbfile.GNU[0]), ("dbm.ndbm", ".db", b"\0" * 12 + dumbfile.BERKELEY[0]),
+    [("dbm.gnu", "", oldshelves.GNU[0]), ("dbm.ndbm", ".db", b"\0" * 12 + oldshelves.BERKELEY[0]),
      ("dbm.sqlite3", "", b"SQLite format 3\0")],
 )  # fmt: skip
 def test_a_missing_module_is_named(base: str, flavour: str, ending: str, head: bytes,

@@ -23,30 +23,48 @@ store. It is opened and closed by the application; session3.durusfiles has funct
 
 Each write adds to the file: call `pack` now and then, at night perhaps. In the root of the database there is
 `session3`, a BTree of PersistentDicts by key; each leads to another one, `touched`, for what a touch writes.
+
+What session3 3.4.1 kept in the root under `sessions` is read as it is, and each session is rewritten at its next save;
+not where a `secret_key` or `encryption_key` is set, since it bears no signature. A file that was removed or replaced
+is noticed before each transaction.
 """
 
+import dataclasses
+import logging
 from collections.abc import Hashable, Iterator
 from typing import Any
 
-from ..datafaults import raises_again
+from .. import ids
+from ..durusfiles import DurusFile
 from ..durusstorages import identity, is_bound_to_thread, is_shared, place
 from ..DurusTransactions import DurusFailure, DurusTransactions
+from ..errors import ConfigurationError, StoreNotSetUp
 from ..record import Record
-from . import durusrecord
+from . import durusrecord, durussweep
+from .directoryfiles import is_upstream_id
 from .failures import unavailable_on
+from .OldDurusSessions import OldDurusSessions
 from .places import file_place
 from .RecordStore import RecordStore
+from .SessionRecords import Found
 
 _PAGE = 100  # records that `scan` holds at once
-_GONE = object()  # None may be what a damaged record is
-_BATCH = 500  # records that a sweep looks at, or deletes, in one transaction
 
 
 class DurusSessionStore(RecordStore):
-    """Keeps each session as two persistent objects; see durusrecord."""
+    """Keeps each session as two persistent objects; see durusrecord.
 
-    def __init__(self, connection: Any, **options: Any) -> None:
+    `mode` and `group`: of a file that a DurusFile creates, where it is not for its owner only.
+    """
+
+    def __init__(
+        self, connection: Any, *, mode: int | None = None, group: str | int | None = None, **options: Any
+    ) -> None:
         super().__init__(**options)
+        if mode is not None or group is not None:
+            if not isinstance(connection, DurusFile):
+                raise ConfigurationError("mode and group are for files that a DurusFile creates")
+            connection = dataclasses.replace(connection, mode=mode, group=group)
         self._source = connection
         self._transactions = DurusTransactions(connection)
         storage = self._transactions.storage
@@ -72,12 +90,25 @@ class DurusSessionStore(RecordStore):
         """
         self._transactions.pack()
 
+    @unavailable_on(DurusFailure, OSError)
+    def check(self) -> None:
+        was_open = self._transactions.storage is not None
+        if isinstance(self._source, DurusFile):
+            self._source.check()
+        try:
+            if self._transactions.run(lambda root, again: durusrecord.is_strange(root), creates=False):
+                raise StoreNotSetUp(f"{self!r} holds something else under the name {durusrecord.NAME!r}")
+        finally:
+            if not was_open:
+                self._transactions.close()  # another process may be the one to use it
+
     # -- the verbs ---------------------------------------------------------------------------------------------------
 
     @unavailable_on(DurusFailure)
     def read(self, key: str) -> Record | None:
         def work(root: Any, again: bool) -> Record | None:
-            return self._unpack(key, durusrecord.tree(root).get(key))
+            found = durusrecord.tree(root).get(key)
+            return self._old(root).get(key) if found is None else self._unpack(key, found)
 
         return self._transactions.run(work, creates=False)
 
@@ -86,6 +117,8 @@ class DurusSessionStore(RecordStore):
         def work(root: Any, again: bool) -> bool:
             tree = durusrecord.make_tree(root)
             found = tree.get(key)
+            if found is None and self._old(root).look(key):
+                return False
             if found is None:
                 tree[key] = durusrecord.pack(record)
             return found is None or (again and durusrecord.revision(found) == record.revision)
@@ -96,6 +129,8 @@ class DurusSessionStore(RecordStore):
     def replace(self, key: str, record: Record, revision: int) -> bool:
         def work(root: Any, again: bool) -> bool:
             found = durusrecord.tree(root).get(key)
+            if found is None and self._rewrite(root, key, record, revision):
+                return True
             if found is None or durusrecord.revision(found) != revision:
                 return again and found is not None and durusrecord.revision(found) == record.revision
             found.update(record._asdict())
@@ -108,6 +143,9 @@ class DurusSessionStore(RecordStore):
         def work(root: Any, again: bool) -> bool:
             tree = durusrecord.tree(root)
             found = tree.get(key)
+            if found is None and (old := self._old(root).look(key)) and revision in (None, old.revision):
+                self._old(root).remove(key)
+                return True
             if found is None:
                 return again  # by us, then, as far as anybody can tell
             record = durusrecord.look(found)
@@ -124,6 +162,8 @@ class DurusSessionStore(RecordStore):
     def touch(self, key: str, revision: int, accessed: float, expires: float | None) -> bool:
         def work(root: Any, again: bool) -> bool:
             found = durusrecord.tree(root).get(key)
+            if found is None and (old := self._old(root).get(key)):
+                return self._rewrite(root, key, old.touched(accessed, expires, self.clock()), revision)
             record = None if found is None else durusrecord.look(found)
             if record is None or record.revision != revision:
                 return False
@@ -145,36 +185,14 @@ class DurusSessionStore(RecordStore):
                 if record is not None:
                     yield key, record
             last = page[-1][0]
+        for key in self._transactions.run(lambda root, again: self._old(root).keys(), creates=False):
+            record = self.read(key)
+            if record is not None:
+                yield key, record
 
     @unavailable_on(DurusFailure)
     def sweep(self, unused_for: float | None) -> tuple[int, int]:
-        now = self.clock()
-
-        def look(root: Any, again: bool) -> tuple[str, set[str], int]:
-            page = durusrecord.page(root, last, _BATCH)
-            due = {key for key, found in page if durusrecord.is_due(found, now, unused_for)}
-            left = sum(key not in due and durusrecord.is_session(found, now) for key, found in page)
-            return (page[-1][0] if page else ""), due, left
-
-        # A transaction of its own, which meets only what is due: to have looked at a session that somebody saves would
-        # be a conflict, each time.
-        def delete(root: Any, again: bool) -> int:
-            tree = durusrecord.tree(root)
-            found = {key: tree.get(key, _GONE) for key in due}
-            still = [key for key, one in found.items() if one is not _GONE and durusrecord.is_due(one, now, unused_for)]
-            for key in still:
-                del tree[key]
-            return len(due) if again else len(still)
-
-        last, deleted, left = "", 0, 0
-        while True:
-            last, due, kept = self._transactions.run(look, creates=False)
-            if not last:
-                return deleted, left
-            if due:
-                deleted += self._transactions.run(delete, creates=False)
-            left += kept
-            self._transactions.free()
+        return durussweep.sweep(self._transactions, self._old, self.clock(), unused_for)
 
     @unavailable_on(DurusFailure)
     def create(self) -> None:
@@ -186,6 +204,9 @@ class DurusSessionStore(RecordStore):
             if durusrecord.make_tree(root):
                 del root[durusrecord.NAME]
                 durusrecord.make_tree(root)
+            old = self._old(root)
+            for key in old.keys():
+                old.remove(key)
 
         self._transactions.run(work)
 
@@ -193,7 +214,30 @@ class DurusSessionStore(RecordStore):
         try:
             return None if found is None else durusrecord.unpack_whole(found)
         except durusrecord.DAMAGE as error:
-            if not raises_again(error, durusrecord.unpack_whole, found):
-                raise
+            durusrecord.pass_on(error)
             self._report_damage(key, repr(error))
             return None
+
+    # -- what session3 3.4.1 left ------------------------------------------------------------------------------------
+
+    def _old(self, root: Any) -> OldDurusSessions:
+        return OldDurusSessions(root, self.codec, lambda key, what: self._report(logging.WARNING, key, what))
+
+    def _rewrite(self, root: Any, key: str, record: Record, revision: int) -> bool:
+        """Put a record in place of an old session of this revision; False if there is none."""
+        old = self._old(root)
+        found = old.get(key)
+        if found is None or found.revision != revision:
+            return False
+        durusrecord.make_tree(root)[key] = durusrecord.pack(record)
+        old.remove(key)
+        return True
+
+    def _miss(self, key: str, id: str | None) -> Found | None:
+        if self.hash_ids and id is not None and key != id and is_upstream_id(id):
+            return self._find(id, id)
+        return super()._miss(key, id)
+
+    def was_rotated(self, id: str) -> bool:
+        is_old = self.hash_ids and ids.is_id(id) and is_upstream_id(id)
+        return super().was_rotated(id) or (is_old and self._is_tombstone(id))

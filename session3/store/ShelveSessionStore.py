@@ -12,33 +12,42 @@
 (['example1'], ['accessed', 'created', 'expires'])
 
 Threads and processes: safe. Crash: safe at any moment, also inside compaction; with `durable` what was saved and
-deleted survives a power cut, too. An existing shelf of another flavour
+deleted survives a power cut, too. Each value says whose it is: one that lies in another's place, after a power cut or
+in a copy whose two files are of different moments, is damage. An existing shelf of another flavour
 (gdbm, ndbm, SQLite), where a lock alone can't promise that, is converted at the first write. A reader of the shelf sees
 None for a session that was deleted, until the next sweep; and a second key, the id and ":touched", where a session was
 read but not changed for a while. A damaged value that does not even begin as a session does is left alone, also by the
-sweep: it may be yours.
+sweep: it may be yours. What session3 3.4.1 left in a shelf is read as it is, and each session is rewritten at its next
+save; not where a `secret_key` or `encryption_key` is set, since it bears no signature.
 """
 
 import contextlib
-import io
+import logging
 import os
-import pickle
 from collections.abc import Hashable, Iterator
-from typing import Any
+from typing import Any, Protocol, TypeGuard
 
-from ..datafaults import raises_again
+from ..access import access_of
+from ..errors import DamagedRecord
 from ..record import Record
 from ..shelf import open_shelf
 from ..ShelfTransaction import ShelfTransaction
+from . import shelverecord
+from .directoryfiles import is_upstream_id
 from .failures import unavailable_on
 from .places import file_place
 from .RecordStore import RecordStore
+from .SessionRecords import Found
+from .shelverecord import DEAD, TOUCHED, UNSIGNED
 
-_TOUCHED = b":touched"  # no id has a colon
-#: What stands for a deleted session, until a sweep takes it out: to do that, the whole index has to be written anew.
-_DEAD = pickle.dumps(None, 5)
-_HEAD_AT, _HEAD = 11, b"}\x94(\x8c\x07payload\x94"  # how a record goes on behind protocol and length
 _BATCH = 200  # keys that a sweep looks at under one lock
+
+
+class _Values(Protocol):
+    """A shelf, or a transaction on one."""
+
+    def get_each(self, *keys: bytes) -> list[bytes | None]: ...
+    def earlier(self, key: bytes) -> list[bytes]: ...
 
 
 class ShelveSessionStore(RecordStore):
@@ -47,10 +56,19 @@ class ShelveSessionStore(RecordStore):
     is_multiprocess_safe = True
     is_thread_safe = True
 
-    def __init__(self, filename: str | os.PathLike[str], *, durable: bool = False, **options: Any) -> None:
+    def __init__(
+        self,
+        filename: str | os.PathLike[str],
+        *,
+        durable: bool = False,
+        mode: int | None = None,
+        group: str | int | None = None,
+        **options: Any,
+    ) -> None:
+        """`mode` and `group`: of the files that it creates, where they are not for their owner only."""
         super().__init__(**options)
         self.filename = os.path.abspath(filename)
-        self._shelf = open_shelf(self.filename, durable=durable)
+        self._shelf = open_shelf(self.filename, durable=durable, access=access_of(mode, group))
 
     def __repr__(self) -> str:
         return f"ShelveSessionStore({self.filename!r})"
@@ -62,15 +80,19 @@ class ShelveSessionStore(RecordStore):
         self._shelf.close()
 
     @unavailable_on(OSError)
+    def check(self) -> None:
+        self._shelf.check()
+
+    @unavailable_on(OSError)
     def read(self, key: str) -> Record | None:
         return self._read(self._shelf, key)
 
     @unavailable_on(OSError)
     def insert(self, key: str, record: Record) -> bool:
         with self._shelf.writing() as shelf:
-            if shelf.get(key.encode()) not in (None, _DEAD):
+            if shelf.get(key.encode()) not in (None, DEAD):
                 return False
-            shelf[key.encode()] = _pickled(record._asdict())
+            shelf[key.encode()] = shelverecord.pack(key, record)
             return True
 
     @unavailable_on(OSError)
@@ -79,20 +101,20 @@ class ShelveSessionStore(RecordStore):
             current = None if shelf is None else self._read(shelf, key)
             if shelf is None or current is None or current.revision != revision:
                 return False
-            shelf[key.encode()] = _pickled(record._asdict())
+            shelf[key.encode()] = shelverecord.pack(key, record)
             return True
 
     @unavailable_on(OSError)
     def remove(self, key: str, revision: int | None = None) -> bool:
         with self._changing(key) as shelf:
-            if shelf is None or shelf.get(key.encode()) in (None, _DEAD):
+            if shelf is None or shelf.get(key.encode()) in (None, DEAD):
                 return False
             current = self._read(shelf, key)
             if current is not None and current.forward is not None:
                 return False
             if revision is not None and (current is None or current.revision != revision):
                 return False
-            shelf[key.encode()] = _DEAD
+            shelf[key.encode()] = DEAD
             return True
 
     @unavailable_on(OSError)
@@ -102,7 +124,7 @@ class ShelveSessionStore(RecordStore):
             if shelf is None or current is None or current.revision != revision:
                 return False
             touched = current.touched(accessed, expires, self.clock())
-            shelf[key.encode() + _TOUCHED] = _pickled((touched.revision, touched.accessed, touched.expires))
+            shelf[key.encode() + TOUCHED] = shelverecord.pack_note(touched)
             return True
 
     @unavailable_on(OSError)
@@ -122,14 +144,15 @@ class ShelveSessionStore(RecordStore):
             with self._shelf.writing() as shelf:
                 for name in names[start : start + _BATCH]:
                     value = shelf.get(name)
-                    if value is None or value == _DEAD:
+                    if value is None or value == DEAD:
                         continue
-                    record = self._read(shelf, name.decode("latin-1"))
-                    if _was_ours(value) if record is None else record.is_due(now, unused_for):
-                        shelf[name] = _DEAD
+                    record = self._look(shelf, name.decode("latin-1"))
+                    if shelverecord.was_ours(value) if record is None else record.is_due(now, unused_for):
+                        shelf[name] = DEAD
                         deleted += 1
                     elif record is not None:
                         left += record.is_session(now)
+                        self._set_right(shelf, name, value, record)
         self._bury(names)
         return deleted, left
 
@@ -141,15 +164,15 @@ class ShelveSessionStore(RecordStore):
     @unavailable_on(OSError)
     def clear(self) -> None:
         with self._shelf.writing() as shelf:
-            ours = [key for key in shelf.keys() if key.endswith(_TOUCHED) or self._is_ours(shelf, key)]
+            ours = [key for key in shelf.keys() if key.endswith(TOUCHED) or self._is_ours(shelf, key)]
             shelf.remove(ours)
 
     # -- the shelf ---------------------------------------------------------------------------------------------------
 
     @contextlib.contextmanager
     def _changing(self, key: str) -> Iterator[ShelfTransaction | None]:
-        """Lock the shelf to change what is under a key; None if nothing is, so that no file is made for that."""
-        if self._shelf.get(key.encode()) is None:
+        """Lock the shelf to change what is under a key; None if nothing is there at all: no file is made for that."""
+        if not self._shelf.is_open() and self._shelf.get(key.encode()) is None:
             yield None
         else:
             with self._shelf.writing() as shelf:
@@ -157,67 +180,69 @@ class ShelveSessionStore(RecordStore):
 
     def _bury(self, names: list[bytes]) -> None:
         """Take the dead out of the index, all in one step: it costs as much as one."""
-        if any(self._shelf.get(name) == _DEAD for name in names):
+        if names:
             with self._shelf.writing() as shelf:
-                dead = (name for name in names if shelf.get(name) == _DEAD)
-                shelf.remove(each for name in dead for each in (name, name + _TOUCHED))
+                shelf.sweep_litter()
+                dead = (name for name in names if shelf.get(name) == DEAD)
+                shelf.remove(each for name in dead for each in (name, name + TOUCHED))
 
-    def _is_ours(self, shelf: Any, key: bytes) -> bool:
-        return shelf.get(key) == _DEAD or self._read(shelf, key.decode("latin-1")) is not None
+    def _set_right(self, shelf: ShelfTransaction, name: bytes, value: bytes, record: Record) -> None:
+        """Let a record that session3 4.0.0a1 wrote say whose it is, and one from times to come grow older."""
+        key, is_ahead = name.decode("latin-1"), record.is_ahead(self.clock())
+        if is_ahead or shelverecord.lacks_key(value):
+            with contextlib.suppress(DamagedRecord):  # then it is one of 3.4.1, which knows its id
+                whole = shelverecord.unpack(key, value)
+                shelf[name] = shelverecord.pack(key, record.set_right(self.clock()) if is_ahead else whole)
+
+    def _is_ours(self, shelf: ShelfTransaction, name: bytes) -> bool:
+        value = shelf.get(name)
+        if value is None or value == DEAD:
+            return value == DEAD
+        return shelverecord.was_ours(value) or self._look(shelf, name.decode("latin-1")) is not None
 
     def _names(self) -> list[bytes]:
         # As the index has them in memory already.
-        return [name for name in self._shelf.keys() if not name.endswith(_TOUCHED)]
+        return [name for name in self._shelf.keys() if not name.endswith(TOUCHED)]
 
-    def _read(self, shelf: Any, key: str) -> Record | None:
-        value = shelf.get(key.encode())
-        if value is None or value == _DEAD:
+    # -- records -----------------------------------------------------------------------------------------------------
+
+    def _read(self, shelf: _Values, key: str) -> Record | None:
+        return self._look(shelf, key, is_to_open=True)
+
+    def _look(self, shelf: _Values, key: str, *, is_to_open: bool = False) -> Record | None:
+        """Return the record under a key; one that no session may be opened from only to those that do not want to."""
+        name = key.encode()
+        value, note = shelf.get_each(name, name + TOUCHED)
+        if value is None or value == DEAD:
             return None
-        touched = shelf.get(key.encode() + _TOUCHED)
         try:
-            return _record_of(value, touched)
-        except Exception as error:  # garbage can make a decoder raise anything
-            if not raises_again(error, _record_of, value, touched):
-                raise
-            self._report_damage(key, error)
-            return None
+            record = shelverecord.unpack(key, value)
+        except DamagedRecord as error:
+            upstream = shelverecord.unpack_upstream(key, value) if shelverecord.names_class(error) else None
+            if upstream is None or (is_to_open and self.codec.is_sealed):
+                if upstream is None:
+                    self._report_damage(key, error)
+                else:
+                    self._report(logging.WARNING, key, UNSIGNED)
+                return None
+            record = upstream
+        if note is None:
+            return record
+        noted = shelverecord.with_note(record, [note])
+        if noted is None:  # a power cut took it
+            noted = shelverecord.with_note(record, shelf.earlier(name + TOUCHED))
+        return record if noted is None else noted
 
+    # -- what session3 3.4.1 left, with hash_ids ---------------------------------------------------------------------
 
-def _record_of(value: bytes, touched: bytes | None) -> Record:
-    record = Record(**_unpickled(value))
-    if touched is not None:
-        revision, accessed, expires = _unpickled(touched)
-        if revision == record.revision:
-            record = record._replace(accessed=accessed, expires=expires)
-    return record
+    def _miss(self, key: str, id: str | None) -> Found | None:
+        if key != id and self._is_upstream_id(id):
+            return self._find(id, id)
+        return super()._miss(key, id)
 
+    def was_rotated(self, id: str) -> bool:
+        return super().was_rotated(id) or (self._is_upstream_id(id) and self._is_tombstone(id))
 
-def _was_ours(value: bytes) -> bool:
-    """Tell whether a value that is no record was one: it still begins as one, but can't be unpickled.
-
-    What can is of another version of ours, perhaps, or somebody else's.
-    """
-    if not value.startswith(_HEAD, _HEAD_AT):
-        return False
-    try:
-        _unpickled(value)
-    except Exception as error:  # garbage can make a decoder raise anything
-        if not raises_again(error, _unpickled, value):
-            raise
-        return True
-    return False
-
-
-class _PlainUnpickler(pickle.Unpickler):
-    """Reads what needs no import, so that a planted pickle does nothing; the payload inside is checked later."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        raise pickle.UnpicklingError(f"{module}.{name} has no place in a record")
-
-
-def _pickled(value: Any) -> bytes:
-    return pickle.dumps(value, 5)
-
-
-def _unpickled(data: bytes) -> Any:
-    return _PlainUnpickler(io.BytesIO(data)).load()
+    def _is_upstream_id(self, id: str | None) -> TypeGuard[str]:
+        """Tell whether the id itself can be a key, though ours are hashes."""
+        return self.hash_ids and id is not None and is_upstream_id(id)

@@ -9,7 +9,7 @@ import zlib
 from operator import itemgetter
 from typing import Any
 
-from ..datafaults import raises_again
+from ..durusstorages import came_from_outside
 from ..record import Record, record_of
 
 #: In the root of a database: the tree of sessions.
@@ -33,6 +33,13 @@ def make_tree(root: Any) -> Any:
     if NAME not in root:
         root[NAME] = BTree()
     return root[NAME]
+
+
+def is_strange(root: Any) -> bool:
+    """Tell whether what bears the name of our tree is none."""
+    from durus.btree import BTree
+
+    return not isinstance(tree(root), (BTree, dict))
 
 
 def page(root: Any, last: str, size: int) -> list[tuple[str, Any]]:
@@ -70,37 +77,47 @@ def unpack_whole(found: Any) -> Record:
     return record
 
 
+def pass_on(error: BaseException) -> None:
+    """Raise what a signal's handler raised meanwhile again: it is no damage, though it may be of the same kind."""
+    if came_from_outside(error):
+        raise error
+
+
 def look(found: Any) -> Record | None:
     """Return the record, whatever its payload; None if it is damaged."""
     try:
         return unpack(found)
     except DAMAGE as error:
-        if not raises_again(error, unpack, found):
-            raise
+        pass_on(error)
         return None
 
 
 def is_due(found: Any, now: float, unused_for: float | None) -> bool:
     """Tell whether a sweep takes it. A touch only puts that off, so what is not due without it is not asked for it."""
     try:
-        return _is_due(found, now, unused_for)
+        record = unpack_untouched(found)
+        return record.is_due(now, unused_for) and _with_touch(record, found).is_due(now, unused_for)
     except DAMAGE as error:
-        if not raises_again(error, _is_due, found, now, unused_for):
-            raise
+        pass_on(error)
         return True
 
 
-def _is_due(found: Any, now: float, unused_for: float | None) -> bool:
-    record = unpack_untouched(found)
-    return record.is_due(now, unused_for) and _with_touch(record, found).is_due(now, unused_for)
+def is_ahead(found: Any, now: float, unused_for: float | None) -> bool:
+    """Tell whether it was used at a time that is still to come; a touch is asked only where that keeps it."""
+    try:
+        record = unpack_untouched(found)
+        return record.is_ahead(now) or (record.is_due(now, unused_for) and _with_touch(record, found).is_ahead(now))
+    except DAMAGE as error:
+        pass_on(error)
+        return False
 
 
 def is_session(found: Any, now: float) -> bool:
     try:
-        return _is_session(found, now)
+        record = unpack_untouched(found)
+        return record.is_session(now) or (record.forward is None and _with_touch(record, found).is_session(now))
     except DAMAGE as error:
-        if not raises_again(error, _is_session, found, now):
-            raise
+        pass_on(error)
         return False
 
 

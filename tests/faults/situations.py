@@ -5,11 +5,13 @@ from . import (
     bad_disks,
     cookies,
     exits,
+    interruptions,
     kills,
     late_saves,
     lost_updates,
     planted_ids,
     pools,
+    power_cuts,
     replicas,
     restarts,
     signals,
@@ -18,6 +20,6 @@ from . import (
 )
 
 SITUATIONS = [
-    lost_updates, late_saves, kills, restarts, sweeps, bad_disks, altered, threads, planted_ids, signals, cookies,
-    pools, exits, replicas,
+    lost_updates, late_saves, kills, restarts, sweeps, bad_disks, power_cuts, interruptions, signals, exits, altered,
+    threads, pools, replicas, planted_ids, cookies,
 ]  # fmt: skip
