@@ -738,10 +738,10 @@ class SealContract:
             session, seen = stored(store, data={"cart": ["tea"]}), stored(store)
             store = make_store(**now)
             visitor = store.load_session(seen.id)
-            visitor._access_time += 100
+            visitor._access_time += 50
             store.save_session(visitor)
             one, other = store.load_session(session.id), store.load_session(session.id)
-            one._access_time += 100
+            one._access_time += 50
             assert not store.is_changed(one)
             store.save_session(one)
             assert abs(store.load_session(session.id)._access_time - one._access_time) < SOON

@@ -18,9 +18,7 @@ gone with it.
 
 import contextlib
 import os
-import pathlib
 import sqlite3
-import sys
 import time
 from collections.abc import Hashable, Sequence
 from functools import partial
@@ -32,23 +30,16 @@ from ..connections import Held, Shared
 from ..disk import exists, why_not
 from ..errors import ConfigurationError, StoreUnavailable
 from ..record import AHEAD, Record, record_of
-from . import sqlitefiles
+from . import sqlitefiles, sqliteopening
 from .failures import unavailable_on
 from .places import file_place
 from .SQLiteConnections import SQLiteConnections, wait_at_forks
+from .sqliteopening import PAUSE, TIMEOUT, NotThere, file_at
 from .SQLSessionStore import SQLSessionStore
 
-_BUSY_TIMEOUT = 10.0  # seconds to wait for another writer
-#: ms, after which SQLite is asked anew: it looks for the other's end after 1, 3, 8, 18 ms and so on, then each 100 ms.
-#: Measured: among eight who save without a pause nobody waits for 36 ms any more, where some waited for 330.
-_LOOK_AGAIN = 15
 _BUSY = "database is locked"
 _SWEEPS_CACHE = 12_000  # KiB of a database that are held in memory while a sweep goes on; else it is SQLite's 2,000
-#: Without the GIL, to close another thread's connection only notes that its statements are to go, and a child of a fork
-#: would finish that under a lock that is not its own.
-_CACHED_STATEMENTS = 128 if getattr(sys, "_is_gil_enabled", lambda: True)() else 0
 _TRIES = 20  # to open what another user of the group has just made
-_PAUSE = 0.01  # seconds between two tries of what does not wait by itself
 
 #: The last where a damaged schema is named in a message.
 _FAILURES = (sqlite3.Error, OSError, UnicodeDecodeError)
@@ -79,7 +70,7 @@ class SQLiteSessionStore(SQLSessionStore):
         filename: str | os.PathLike[str],
         *,
         durable: bool = False,
-        timeout: float = _BUSY_TIMEOUT,
+        timeout: float = TIMEOUT,
         mode: int | None = None,
         group: str | int | None = None,
         **options: Any,
@@ -101,11 +92,11 @@ class SQLiteSessionStore(SQLSessionStore):
         self.is_multiprocess_safe = not in_memory
         self._connections: SQLiteConnections | Shared[sqlite3.Connection]
         if in_memory:
-            self._memory = Held(_connect(":memory:"))  # lives, and ends, with the store
+            self._memory = Held(sqliteopening.connect(":memory:"))  # lives, and ends, with the store
             self._connections = Shared(self._memory.connection, repr(self))
             wait_at_forks(self._connections.lock)
         else:
-            self._connections = SQLiteConnections(repr(self), self._open, partial(_file, self.filename))
+            self._connections = SQLiteConnections(repr(self), self._open, partial(file_at, self.filename))
 
     def __repr__(self) -> str:
         return f"SQLiteSessionStore({self.filename!r})"
@@ -120,14 +111,14 @@ class SQLiteSessionStore(SQLSessionStore):
     def _query(self, sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
         try:
             return self._execute(sql, parameters)[0]
-        except _NotThere:
+        except NotThere:
             return []
 
     @unavailable_on(*_FAILURES)
     def _change(self, sql: str, parameters: Sequence[Any]) -> int:
         try:
             return self._execute(sql, parameters)[1]
-        except _NotThere:
+        except NotThere:
             if not sql.startswith("INSERT"):
                 return 0
         self.create()
@@ -142,7 +133,7 @@ class SQLiteSessionStore(SQLSessionStore):
                     return cursor.fetchall(), cursor.rowcount
             except sqlite3.OperationalError as error:
                 if str(error).startswith("no such table"):
-                    raise _NotThere from error
+                    raise NotThere from error
                 if str(error) != _BUSY or time.monotonic() >= deadline:
                     raise
 
@@ -218,7 +209,7 @@ class SQLiteSessionStore(SQLSessionStore):
             if reason:
                 raise StoreUnavailable(f"{self!r} can't be made: {reason}")
             return
-        connections = SQLiteConnections(repr(self), partial(sqlitefiles.connect_to_check, path), partial(_file, path))
+        connections = SQLiteConnections(repr(self), partial(sqlitefiles.connect_to_check, path), partial(file_at, path))
         try:
             with connections.guard():
                 sqlitefiles.check(connections.get(), repr(self))
@@ -237,67 +228,23 @@ class SQLiteSessionStore(SQLSessionStore):
         while True:
             tries -= 1
             try:
-                connection = _connect(_uri(self.filename), self.durable)
+                connection = sqliteopening.connect(sqliteopening.uri(self.filename), self.durable, self.timeout)
                 break
             except sqlite3.OperationalError as error:
                 # SQLite says no more than "unable to open database file".
                 reason = why_not(os.path.realpath(self.filename))
                 if tries == 0 or reason or str(error) == _BUSY:
                     raise sqlite3.OperationalError(": ".join(filter(None, [str(error), reason]))) from error
-            time.sleep(_PAUSE)  # another user is making the logs, and gives them to the group in a moment
+            time.sleep(PAUSE)  # another user is making the logs, and gives them to the group in a moment
         sqlitefiles.share_logs(self.filename, self._access)
         return connection
 
     def _prepare(self, temporary: str) -> None:
         # As all others: a fork at this moment would leave a child with what SQLite knows of the file.
-        connections = SQLiteConnections(repr(self), partial(_connect, temporary), partial(_file, temporary))
+        connect = partial(sqliteopening.connect, temporary, timeout=self.timeout)
+        connections = SQLiteConnections(repr(self), connect, partial(file_at, temporary))
         try:
             with connections.guard():
                 connections.get()
         finally:
             connections.close()
-
-
-class _NotThere(Exception):
-    """The database, or the table in it, was not made yet."""
-
-
-def _file(name: str) -> tuple[int, int]:
-    """Tell which file bears the name now: what goes into one that was removed or replaced would be lost."""
-    try:
-        stat = os.stat(name)
-    except FileNotFoundError:
-        raise _NotThere from None
-    return stat.st_dev, stat.st_ino
-
-
-def _uri(filename: str) -> str:
-    return f"{pathlib.Path(filename).as_uri()}?mode=rw"
-
-
-def _connect(name: str, durable: bool = False) -> sqlite3.Connection:
-    # Other threads use it only to close it, or under the lock of an in-memory database.
-    connection = sqlite3.connect(
-        name, uri=name.startswith("file:"), timeout=_BUSY_TIMEOUT, isolation_level=None, check_same_thread=False,
-        cached_statements=_CACHED_STATEMENTS,
-    )  # fmt: skip
-    try:
-        _switch_to_wal(connection)
-        connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
-        connection.execute(f"PRAGMA busy_timeout = {_LOOK_AGAIN}")
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def _switch_to_wal(connection: sqlite3.Connection) -> None:
-    # Somebody else's database may be in another mode, and SQLite does not wait for those who are reading it now.
-    for _ in range(int(_BUSY_TIMEOUT / _PAUSE)):
-        if connection.execute("PRAGMA journal_mode").fetchone()[0] in ("wal", "memory"):
-            return
-        with contextlib.suppress(sqlite3.OperationalError):
-            connection.execute("PRAGMA journal_mode = WAL").fetchone()
-            continue
-        time.sleep(_PAUSE)
-    connection.execute("PRAGMA journal_mode = WAL").fetchone()

@@ -6,7 +6,6 @@ others are opening to a write-ahead log fails at random: so it is prepared under
 
 import contextlib
 import os
-import pathlib
 import sqlite3
 import stat
 from collections.abc import Callable, Iterator
@@ -15,6 +14,7 @@ from ..access import MODE, Access
 from ..disk import NO_LINKS, is_taken, sync_folder
 from ..errors import StoreNotSetUp, StoreUnavailable
 from ..LockedFile import LockedFile
+from .sqliteopening import uri
 from .SQLSessionStore import COLUMNS
 
 #: What SQLite keeps beside a database.
@@ -46,8 +46,7 @@ def sweep(path: str, access: Access) -> None:
 
 def connect_to_check(path: str) -> sqlite3.Connection:
     """Open a database without switching it to another mode, or making one."""
-    uri = f"{pathlib.Path(path).as_uri()}?mode=rw"
-    return sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
+    return sqlite3.connect(uri(path), uri=True, isolation_level=None, check_same_thread=False)
 
 
 def check(connection: sqlite3.Connection, name: str) -> None:

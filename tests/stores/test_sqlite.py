@@ -3,7 +3,6 @@ import itertools
 import os
 import signal
 import sqlite3
-import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -16,6 +15,7 @@ import pytest
 from session3 import ids
 from session3.DictSession import DictSession
 from session3.errors import StoreUnavailable
+from session3.store import sqliteopening
 from session3.store.SQLiteSessionStore import SQLiteSessionStore
 
 from ..contract import (
@@ -53,10 +53,10 @@ def store_url(tmp_path: Path) -> str:
 
 @pytest.fixture
 def open_at(clock: Clock) -> Any:
-    def open(path: Path, make_parent: bool = False) -> SQLiteSessionStore:
+    def open(path: Path, make_parent: bool = False, **options: Any) -> SQLiteSessionStore:
         if make_parent:
             path.parent.mkdir()
-        return SQLiteSessionStore(path, clock=clock)
+        return SQLiteSessionStore(path, clock=clock, **options)
 
     return open
 
@@ -238,14 +238,12 @@ class TestFirstSave:
         assert {path.name for path in tmp_path.iterdir()} == {str(round) for round in range(20)}
 
     def test_leaves_nothing_of_one_that_was_killed(self, store: Any, tmp_path: Path, monkeypatch: Any) -> None:
-        module = sys.modules[SQLiteSessionStore.__module__]
-
-        def die(name: str) -> None:
+        def die(name: str, timeout: float) -> None:
             (tmp_path / "sessions.new-wal").touch()
             signal.raise_signal(signal.SIGKILL)
 
         with monkeypatch.context() as patch:
-            patch.setattr(module, "_connect", die)
+            patch.setattr(sqliteopening, "connect", die)
             with Child(lambda report: stored(store)) as child:
                 os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
         assert "sessions.new" in os.listdir(tmp_path)
@@ -313,20 +311,17 @@ def test_a_database_that_is_locked_is_opened_once(
     tmp_path: Path, open_at: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """To open one takes as long as the wait may, so that a second time would be twice that."""
-    module = sys.modules[SQLiteSessionStore.__module__]
-    connect, opened = module._connect, Counter[str]()
-    monkeypatch.setattr(module, "_BUSY_TIMEOUT", 0.05)
+    connect, opened = sqliteopening.connect, Counter[str]()
 
-    def counting(name: str, durable: bool) -> sqlite3.Connection:
+    def counting(name: str, durable: bool, timeout: float) -> sqlite3.Connection:
         opened[name] += 1
-        connection: sqlite3.Connection = connect(name, durable)
-        return connection
+        return connect(name, durable, timeout)
 
-    monkeypatch.setattr(module, "_connect", counting)
+    monkeypatch.setattr(sqliteopening, "connect", counting)
     with contextlib.closing(sqlite3.connect(tmp_path / "site.db", isolation_level=None)) as other:
         other.execute("CREATE TABLE orders (n)")
         other.execute("BEGIN EXCLUSIVE")
-        with open_at(tmp_path / "site.db") as store, pytest.raises(StoreUnavailable, match="locked"):
+        with open_at(tmp_path / "site.db", timeout=0.05) as store, pytest.raises(StoreUnavailable, match="locked"):
             store.load_session("example1")
     assert list(opened.values()) == [1]
 
