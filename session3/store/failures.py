@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from ..errors import StoreUnavailable
@@ -32,10 +33,22 @@ def unavailable_on(*errors: type[BaseException]) -> Callable[[F], F]:
                 return method(self, *args, **kwargs)
             except errors as error:
                 raise unavailable(self, error) from error
+            except BaseException as error:
+                _let_go(error)
+                raise
 
         return call  # type: ignore[return-value]
 
     return decorate
+
+
+def _let_go(error: BaseException) -> None:
+    """Empty the frames that a signal's exception came through: a file that is locked there would be waited for."""
+    trace = error.__traceback__ and error.__traceback__.tb_next
+    while trace is not None:
+        with suppress(RuntimeError):  # it still runs
+            trace.tb_frame.clear()
+        trace = trace.tb_next
 
 
 def unavailable(store: Any, error: BaseException) -> StoreUnavailable:
