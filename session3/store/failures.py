@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from ..datafaults import is_of_signal
@@ -37,10 +38,22 @@ def unavailable_on(*errors: type[BaseException]) -> Callable[[F], F]:
                 if is_of_signal(error):  # a request's time limit, which may be a TimeoutError, and that an OSError
                     raise
                 raise unavailable(self, error) from error
+            except BaseException as error:
+                _let_go(error)
+                raise
 
         return call  # type: ignore[return-value]
 
     return decorate
+
+
+def _let_go(error: BaseException) -> None:
+    """Empty the frames that a signal's exception came through: a file that is locked there would be waited for."""
+    trace = error.__traceback__ and error.__traceback__.tb_next
+    while trace is not None:
+        with suppress(RuntimeError):  # it still runs
+            trace.tb_frame.clear()
+        trace = trace.tb_next
 
 
 def unavailable(store: Any, error: BaseException) -> StoreUnavailable:
