@@ -22,7 +22,7 @@ from collections.abc import Callable
 
 from .connections import never_close
 from .errors import StoreUnavailable
-from .places import Loan, Place, Places, Waiter
+from .poolplaces import Loan, Place, Places, Waiter
 
 #: Seconds after which a connection that nobody needed is closed: no server and no firewall drops one as early.
 MAX_IDLE = 240.0

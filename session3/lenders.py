@@ -22,7 +22,7 @@ from functools import partial
 from typing import Any
 
 from .errors import ConfigurationError, StoreUnavailable
-from .places import Loan, nap
+from .poolplaces import Loan, nap
 
 _COROUTINE = 0x80  # inspect.CO_COROUTINE, without the 6 ms that it takes to import inspect
 _PAUSE = 0.01  # seconds between two looks for a free connection in a pool that does not wait

@@ -12,7 +12,7 @@ import pytest
 
 from session3.ConnectionPool import MAX_AGE, MAX_IDLE, ConnectionPool
 from session3.errors import StoreUnavailable
-from session3.places import Loan
+from session3.poolplaces import Loan
 
 from .processes import ROOT, is_true_in_a_fork, is_true_in_a_fork_of_c
 from .sessions import Clock
@@ -314,7 +314,7 @@ def test_a_forked_child_opens_its_own_and_closes_none(
 _CHILD_ENDS = """
 import os
 from session3.ConnectionPool import ConnectionPool
-from session3.places import Loan
+from session3.poolplaces import Loan
 
 pool = ConnectionPool("a store", lambda: Loan(open(1, "wb", closefd=False)))
 places = [pool.take(), pool.take()]

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from ..ConnectionPool import ConnectionPool
 from ..errors import ConfigurationError, PayloadTooLarge, SessionError, StoreUnavailable
 from ..lenders import is_connection, lender, named
-from ..places import Loan
+from ..poolplaces import Loan
 from .ServerTable import ServerTable
 
 T = TypeVar("T")

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..record import Record
+from .asciikeys import from_ascii, to_ascii
 from .SQLSessionStore import TIMES, SQLSessionStore
-from .userkeys import from_ascii, to_ascii
 
 _YEAR = 365 * 86400.0
 #: Seconds from now, beyond which a server's calendar may end; MySQL's does with the year 9999.

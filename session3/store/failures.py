@@ -36,6 +36,7 @@ def unavailable_on(*errors: type[BaseException]) -> Callable[[F], F]:
                 return method(self, *args, **kwargs)
             except errors as error:
                 if is_of_signal(error):  # a request's time limit, which may be a TimeoutError, and that an OSError
+                    _let_go(error)
                     raise
                 raise unavailable(self, error) from error
             except BaseException as error:
