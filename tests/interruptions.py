@@ -25,8 +25,6 @@ from session3.ids import make_id
 from .processes import Child
 
 PACKAGE = str(Path(session3.__file__).parent)
-#: Where an exception of a signal is still taken for one of the data: it passes for damage, or for what can't be saved.
-DATA = ("codec.py", "ClassReferences.py", "merge.py", "plainjson.py", "serializers.py", "seals.py")
 _LIMIT = 60.0  # seconds for what has to work after an interruption; a lock that stayed is never free
 
 _SETTLED = 10.0  # seconds after which what is open stays open
@@ -37,23 +35,18 @@ class TimeUp(Exception):
 
 
 class Interruption(NamedTuple):
-    """Where it came, the files that were at work then, and what the caller got; None if the call returned."""
+    """Where it came, and what the caller got; None if the call returned."""
 
     place: str
-    files: list[str]
     got: BaseException | None
 
     def is_itself(self) -> bool:
         return isinstance(self.got, TimeUp)
 
-    @property
-    def is_among_data(self) -> bool:
-        return not set(DATA).isdisjoint(self.files)
-
 
 def interrupt(act: Callable[[], object], number: int) -> Interruption | None:
     """Call with an exception at the number-th bytecode; None if there are not so many."""
-    left, place, files = number, "", list[str]()
+    left, place = number, ""
 
     def trace_one(frame: FrameType, event: str, argument: object) -> Any:
         nonlocal left, place
@@ -61,7 +54,6 @@ def interrupt(act: Callable[[], object], number: int) -> Interruption | None:
         if event == "opcode" and frame.f_lineno is not None and frame.f_lasti not in _never(frame.f_code):
             left -= 1
             if left == 0:
-                files.extend(_files(frame))
                 place = (
                     f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}+{frame.f_lasti} in {frame.f_code.co_name}"
                 )
@@ -84,13 +76,7 @@ def interrupt(act: Callable[[], object], number: int) -> Interruption | None:
         got.__context__ = got.__cause__ = None  # their frames hold what is to be let go of
     finally:
         sys.settrace(before)
-    return Interruption(place, files, got) if place else None
-
-
-def _files(frame: FrameType | None) -> Iterator[str]:
-    while frame is not None:
-        yield Path(frame.f_code.co_filename).name
-        frame = frame.f_back
+    return Interruption(place, got) if place else None
 
 
 _ENDINGS = {

@@ -7,8 +7,6 @@ from ..interruptions import ACTS, AnotherProcess, Sweep, use
 from .cases import Case, Figures, Kind
 
 SITUATION = "a signal's exception in the midst of each call: the next call works, the session is there"
-#: What a move leaves that is interrupted is RecordStore's affair, and the same on all stores.
-_ACTS = [act for act in ACTS if act != "renew"]
 _STORES = ("Directory", "SQLite", "Volatile")
 _POINTS = 5  # of each call, in the short form
 
@@ -26,12 +24,12 @@ def run(case: Case, long: bool) -> Figures:
             another = AnotherProcess(case.open)
             stack.callback(another.close)
             ask = another.use
-        for act in _ACTS:
+        for act in ACTS:
             sweep = Sweep(store, act, ask)
             try:
                 points += sweep.run(1 if long else sweep.count() // _POINTS + 1)
             except AssertionError as error:
                 return Figures(f"{act}: {error}", False)
-            hidden += sum(not one.is_among_data for one in sweep.hidden)
+            hidden += len(sweep.hidden)
     store.close()
     return Figures(f"{points:,} interrupted, none lost, 0 locks or files left", hidden == 0)
