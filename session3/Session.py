@@ -15,7 +15,7 @@ seen. A session belongs to one request at a time; sharing among threads and proc
 import functools
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 from . import ids
@@ -40,7 +40,7 @@ class Session(SessionTokens):
     #: Attributes that a record keeps beside the state, or not at all; RecordStore fills them in at load.
     OUTSIDE_STATE: tuple[str, ...] = ("id", "_creation_time", "_access_time")
     #: Attributes that live for one request and are never kept, pickled or copied.
-    TRANSIENT: tuple[str, ...] = ("_snapshot", "_clock", "_expires", "_used_tokens")
+    TRANSIENT: tuple[str, ...] = ("_snapshot", "_clock", "_expires", "_used_tokens", "_came_back")
     #: What makes the containers that a session of an older version lacks; a class-level default would be shared.
     CONTAINERS: Mapping[str, Callable[[], Any]] = {"_form_tokens": list}
 
@@ -50,7 +50,10 @@ class Session(SessionTokens):
     _remote_address: str | None = None
     _snapshot: "Snapshot | None" = None
     _expires: float | None = None
-    _id_time: float | None = None  # when its id was made, if that is not the first one
+    _id_time: float | None = None  # when its id was first seen, or made; None: with the session
+    _id_unseen = False  # nobody has come yet with the id that a renewal gave it
+    _write_marks: Sequence[int] = ()  # of the last writes that have to know themselves
+    _came_back = False  # it had been emptied, and its cookie revoked, when this request saved it
     _clock: Callable[[], float] = staticmethod(time.time)
 
     def __init__(self, id: str | None) -> None:
@@ -214,11 +217,18 @@ class Session(SessionTokens):
     def _get_id_age(self) -> float:
         return self._clock() - (self._creation_time if self._id_time is None else self._id_time)
 
-    def _set_id_time(self, at: float | None) -> None:
-        if at is None:
-            self.__dict__.pop("_id_time", None)  # as a session that never had another id is kept
-        else:
-            self._id_time = at
+    def _id_seen(self) -> float | None:
+        """Return since when its id is in use; None while nobody has come with it."""
+        if self._id_unseen:
+            return None
+        return self._creation_time if self._id_time is None else self._id_time
+
+    def _set_id_time(self, at: float | None, unseen: bool = False) -> None:
+        for name, value in (("_id_time", at), ("_id_unseen", unseen or None)):
+            if value is None:
+                self.__dict__.pop(name, None)  # as a session that never had another id is kept
+            else:
+                self.__dict__[name] = value
 
     def _kept_expiry(self) -> KeptExpiry:
         """Return what the session itself says about its expiry, as session3.expiry keeps it; None: nothing."""

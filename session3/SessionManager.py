@@ -23,7 +23,7 @@ from .errors import ConfigurationError, SessionDeleted, StoreUnavailable
 from .Session import Session
 from .SessionKeeper import SessionKeeper
 from .store.SessionStore import SessionStore, private_copy
-from .Visit import Visit
+from .Visit import LEAVE, Visit
 
 log = logging.getLogger("session3")
 
@@ -101,6 +101,7 @@ class SessionManager(SessionKeeper):
         Raises StoreUnavailable if the store can't be reached.
         """
         visit = Visit(cookie_value or None, remote_address)
+        visit.began = self.store.clock()
         token = _beginning.set(visit)
         try:
             self.store.transaction_start()
@@ -119,7 +120,7 @@ class SessionManager(SessionKeeper):
     def _take_in(self, visit: Visit, session: Session) -> None:
         visit.session = session
         if session is visit.loaded or session._snapshot is not None:
-            visit.loaded = session
+            visit.loaded, visit.loaded_id = session, session.id
             visit.user_key = session.get_user_key()
             visit.kept_expiry = session._kept_expiry()
             if session._expires is not None and not session._ends_with_browser():
@@ -145,14 +146,13 @@ class SessionManager(SessionKeeper):
         try:
             change = self._settle(visit)
         except SessionDeleted:
-            self._refuse_second_post(visit)
-            change = None  # deleted while we worked: the page goes out, and the browser may hold a newer cookie
+            change = LEAVE  # deleted while we worked: the page goes out, and the browser may hold a newer cookie
         # Last: had the new session failed to be saved, the request would have failed, and nobody been logged out.
         for session in visit.ended:
             if session.id is not None:
                 self.store.delete_session(session)
         self.commit_changes(visit.session)
-        return change or visit.asked
+        return self._answer_for(visit, change)
 
     def abort(self, visit: Visit) -> None:
         """End a request that failed: nothing of it is kept, and a logout in it did not happen."""

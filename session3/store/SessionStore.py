@@ -3,7 +3,7 @@
 Required: `load_session`, `save_session`, `delete_session`. These three make a store.
 Optional: `setup`, `close`, `has_session`, `iter_sessions`, `delete_old_sessions`, `delete_expired_sessions`.
 Asked by the manager where a store can do better than the three methods: `create_session`, `discard_session`,
-`move_session`, `refresh_session`, `was_rotated`, `is_changed`.
+`move_session`, `refresh_session`, `was_rotated`, `rotated_at`, `note_arrival`, `is_changed`.
 
 A store that keeps whole sessions (pickled, or the objects themselves) is written at each request and merges nothing:
 of two requests at the same time the later save wins. Derive from RecordStore for a store that does better.
@@ -163,9 +163,10 @@ class SessionStore(ABC):
     def move_session(self, session: "Session", new_id: str, grace: float | None = None) -> bool:
         """Save a loaded session under a new id and end the old one; False, with nothing done, if `new_id` is taken.
 
-        The old id is nobody at once; with `grace` (seconds) it leads to the new one for so long, where the store can,
-        and where another request has just done the same, `session` goes on under that request's id. Raises
-        SessionDeleted if the session was deleted meanwhile.
+        The old id is nobody at once. With `grace` (seconds) it leads to the new one, where the store can: until a
+        request comes with that (`note_arrival`), an hour at most, and for the grace from then on; and where another
+        request has just done the same, `session` goes on under that request's id. Raises SessionDeleted if the session
+        was deleted meanwhile.
         """
         self._make_sure_of(session)
         return self._move_whole(session, new_id)
@@ -189,6 +190,13 @@ class SessionStore(ABC):
     def was_rotated(self, id: str) -> bool:
         """Tell whether `id` lately became nobody because its session got another id."""
         return False
+
+    def rotated_at(self, id: str) -> float | None:
+        """Return when that happened, in seconds since the epoch; None if it did not."""
+        return self.clock() if self.was_rotated(id) else None
+
+    def note_arrival(self, session: "Session") -> None:
+        """Called where a request came with the session's own id: the one before it leads there for its grace now."""
 
     def transaction_start(self) -> None:
         """Called as a request starts."""
