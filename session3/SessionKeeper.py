@@ -10,12 +10,11 @@ from .errors import ConfigurationError, SessionConflict, StoreUnavailable
 from .expiry import KeptExpiry, own_deadline
 from .QuixoteHooks import QuixoteHooks
 from .Session import Session
+from .store.SessionStore import ON_THEIR_WAY
 from .Visit import LEAVE, Visit
 
 log = logging.getLogger("session3")
 
-#: Seconds after an id became nobody in which requests may still come that the browser sent before it knew.
-_ON_THEIR_WAY = 5.0
 _MAX_IDS = 10  # ids to try for a new session; one more than one is already a broken random source or store
 
 
@@ -233,7 +232,7 @@ class SessionKeeper(QuixoteHooks):
         if value is None or session.get_user_key() is not None or not self.store.accepts_cookie(value):
             return False
         rotated_at = self.store.rotated_at(value)
-        return rotated_at is not None and visit.began < rotated_at + _ON_THEIR_WAY
+        return rotated_at is not None and visit.began < rotated_at + ON_THEIR_WAY
 
     # -- what the application asked ----------------------------------------------------------------------------------
 

@@ -7,7 +7,6 @@ from .cookies import CookieChange
 from .expiry import KeptExpiry
 from .Session import Session
 
-
 #: What a request decides that must not touch the browser's cookie, not even as the application asked: its session was
 #: deleted, or moved, by another one, and the browser may hold a newer cookie. (None: there is nothing to decide.)
 LEAVE = CookieChange(None, -1)

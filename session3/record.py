@@ -24,8 +24,8 @@ _MAX_GROWTH = 2**16 * 2**30  # of a revision while a request runs: more writes t
 class Record(NamedTuple):
     """One session at rest. Times are seconds since the epoch by the store's clock; None expires never.
 
-    `forward` is None on a session. On what is left of one it is ROTATED (a tombstone; its payload is digests of the form
-    tokens that the rotation used), EMPTIED (a tombstone, too; its payload is what the last save would have been, for
+    `forward` is None on a session. On what is left of one it is ROTATED (a tombstone, whose payload is digests of the
+    form tokens that the rotation used), EMPTIED (a tombstone, too, whose payload is the session as it was emptied, for
     requests in flight to merge with), or tells where a renewed id leads. On all of these `expires` is until when it is
     known; on a forward `accessed - modified` is the grace, and `created` since when the old id itself was in use.
     """

@@ -80,7 +80,7 @@ class SessionMoves(SessionWrites):
             try:
                 move.snapshot = self._catch_up(session, move.snapshot)
             except SessionDeleted:
-                if move.grace is None and session.get_user_key() is not None and self._is_rotated(move.snapshot):
+                if move.grace is None and self._is_login(session, move.snapshot) and self._is_rotated(move.snapshot):
                     return True  # another request logged in first, under an id of its own; this login stands, too
                 raise
             if move.grace is not None and move.snapshot.key != old_key:
@@ -134,6 +134,10 @@ class SessionMoves(SessionWrites):
                 record = self._record(before, old.key, old.payload, next_revision(move.left.revision))
                 self.replace(old.key, record, move.left.revision)
             self.remove(move.key)
+
+    def _is_login(self, session: Session, snapshot: Snapshot) -> bool:
+        user_key = session.get_user_key()
+        return user_key is not None and user_key != self.codec.load(snapshot.payload).get_user_key()
 
     def _is_rotated(self, snapshot: Snapshot) -> bool:
         found = self._trace(snapshot.key, snapshot.id)

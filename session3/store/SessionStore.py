@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("session3")
 
+#: Seconds after an id became nobody in which requests may still come that the browser sent before it knew.
+ON_THEIR_WAY = 5.0
+
 Self = TypeVar("Self", bound="SessionStore")
 
 
