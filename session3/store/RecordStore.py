@@ -66,7 +66,7 @@ class RecordStore(SessionMoves, SessionStore):
         key = self._key_to_save(session.id)
         payload = self.codec.dump(session)
         record = self._record(session, key, payload, first_revision())
-        if not self.insert(key, record):
+        if not self._insert_or_nothing(key, record):
             current = self.read(key)
             if current is None:
                 return False

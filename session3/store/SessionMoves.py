@@ -1,7 +1,6 @@
 """Sessions that get another id, or that became empty, and what is left of them under the old id."""
 
 import logging
-from contextlib import suppress
 from itertools import pairwise
 
 from .. import ids
@@ -112,19 +111,29 @@ class SessionMoves(SessionWrites):
             to = ids.veil(move.new_id, old.id) if self.hash_ids and old.id else move.new_id
             move.left = forward_of(to, revision, now if move.since is None else move.since, move.grace, now)
         try:
-            is_left = self.replace(old.key, move.left, old.revision)
+            if self.replace(old.key, move.left, old.revision):
+                return True
         except StoreUnavailable:
             if not self._is_there(old.key, revision):
                 raise
-            is_left = True
-        return is_left or self._is_there(old.key, revision)
+        else:
+            if not self._is_there(old.key, revision):
+                move.left = None
+                return False
+        self._make_sure_it_stayed(move)  # only the reply was lost, but others may have been led to the new id since
+        return True
+
+    def _make_sure_it_stayed(self, move: _Move) -> None:
+        found = self._trace(move.key, move.new_id)
+        if found is None or found.key != move.key or found.record.forward is not None:
+            raise SessionDeleted(f"{self!r}: session {ids.short_hash(move.key)} was moved or deleted meanwhile")
 
     def _undo(self, move: _Move) -> None:
         """Leave no session under an id that nobody has, and lose none, where a move came to no end."""
         if move.record is None:
             return
-        with suppress(StoreUnavailable):
-            old = move.snapshot
+        old = move.snapshot
+        try:
             if move.left is not None and self._is_there(old.key, move.left.revision):
                 if move.grace is not None:
                     return  # the old id leads to the new one
@@ -133,7 +142,12 @@ class SessionMoves(SessionWrites):
                 before._access_time, before._expires = old.accessed, old.expires
                 record = self._record(before, old.key, old.payload, next_revision(move.left.revision))
                 self.replace(old.key, record, move.left.revision)
-            self.remove(move.key)
+            try:
+                self.remove(move.key)
+            except StoreUnavailable:
+                self.remove(move.key)  # once more: else a logout would not be final
+        except StoreUnavailable as error:
+            log.warning("%r: what is left of a move that failed was not cleared: %s", self, error)
 
     def _is_login(self, session: Session, snapshot: Snapshot) -> bool:
         user_key = session.get_user_key()

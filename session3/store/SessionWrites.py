@@ -6,9 +6,10 @@ import logging
 import secrets
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 
 from .. import ids
-from ..errors import FormTokenUsed, SessionConflict, SessionDeleted
+from ..errors import FormTokenUsed, SessionConflict, SessionDeleted, StoreUnavailable
 from ..expiry import own_deadline
 from ..record import (
     EMPTIED,
@@ -185,6 +186,15 @@ class SessionWrites(SessionRecords):
             return abs(current.created - written.created) < 1
         theirs = self._revive(key, None, current)
         return theirs is not None and mark in theirs._write_marks
+
+    def _insert_or_nothing(self, key: str, record: Record) -> bool:
+        """Insert; where that fails, leave no session under an id that nobody will have."""
+        try:
+            return self.insert(key, record)
+        except BaseException:
+            with suppress(StoreUnavailable):
+                self.remove(key, record.revision)
+            raise
 
     def _is_there(self, key: str, revision: int) -> bool:
         """Tell whether a record of ours is stored, though its write said no, or nothing: only the reply was lost."""

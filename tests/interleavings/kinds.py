@@ -33,13 +33,13 @@ Act = Callable[["Request", Any], None]
 def _by_manager(act: Act, renew: bool = False) -> Callable[["Request"], None]:
     def run(request: "Request") -> None:
         manager = request.world.renewing if renew else request.world.manager
-        visit = manager.begin(request.send())
-        request.came(visit.loaded is not None)
         try:
+            visit = manager.begin(request.send())
+            request.came(visit.loaded is not None)
             act(request, visit)
+            request.world.director.work()
             change = manager.finish(visit)
         except (FormTokenUsed, StoreUnavailable) as error:
-            manager.abort(visit)
             request.failed(error)
         else:
             request.answered(change is not None, None if change is None else change.value)
@@ -54,6 +54,7 @@ def _by_django(act: Callable[["Request", Any], None]) -> Callable[["Request"], N
         try:
             dict(session.items())
             request.came(session.session_key is not None)
+            request.world.director.work()
             act(request, session)
         except (UpdateError, StoreUnavailable) as error:
             request.failed(error)

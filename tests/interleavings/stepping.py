@@ -39,6 +39,9 @@ class Director:
         self.strike: tuple[int, int, str] | None = None
         self.done: dict[int, int] = {}
         self.story: list[str] = []
+        #: Requests whose applications are at work, and whether that is to be a step.
+        self.at_work: set[int] = set()
+        self.works = False
 
     @property
     def now(self) -> int:
@@ -63,6 +66,14 @@ class Director:
         if fault == "reply lost":
             raise StoreUnavailable("the reply was lost")
         return False if fault == "tried twice" and verb not in ("read", "touch") else answer
+
+    def work(self) -> None:
+        """Hold the application while it works on its page: only here does time pass, not inside of verbs."""
+        who = self.running[greenlet.getcurrent()]
+        if self.works:
+            self.at_work.add(who)
+            self.hub.switch()
+            self.at_work.discard(who)
 
     def _note(self, who: int, verb: str, answer: Any, arguments: tuple[Any, ...]) -> None:
         if answer is not True:

@@ -103,15 +103,18 @@ class World:
         self.begin_anew()
         director = self.director
         director.strike = strike
+        director.works = any(kind in HAPPENINGS for kind in kinds)
         requests = [Request(self, number, kind) for number, kind in enumerate(kinds) if kind in KINDS]
         ready: list[Any] = [self._started(request) for request in requests]
-        ready += [self._happening(kind) for kind in kinds if kind in HAPPENINGS]
+        waiting = [self._happening(kind) for kind in kinds if kind in HAPPENINGS]
         try:
-            while ready:
-                going = ready[choose(len(ready))]
+            while ready or waiting:
+                can_happen = all(not one or director.running[one] in director.at_work for one in ready)
+                able = [*ready, *(waiting if can_happen else ())]
+                going = able[choose(len(able))]
                 going.switch()
                 if going.dead:
-                    ready.remove(going)
+                    (waiting if going in waiting else ready).remove(going)
         finally:
             for left in ready:
                 left.throw(greenlet.GreenletExit)
