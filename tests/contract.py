@@ -40,6 +40,7 @@ from session3.Session import Session
 
 from .lock_contract import LockContract, ProcessLockContract
 from .processes import Child, Worker, read_for_ever, run_together, write_for_ever
+from .renewal_contract import RenewalContract
 from .sessions import Address, Bomb, Clock, Counted, Shop
 
 HOSTILE = [
@@ -146,7 +147,7 @@ class StoreContract:
         assert store.load_session(session.id).user == "alice"
 
 
-class RecordContract(StoreContract):
+class RecordContract(RenewalContract, StoreContract):
     """What RecordStore and a store's verbs promise together."""
 
     # -- ids ---------------------------------------------------------------------------------------------------------

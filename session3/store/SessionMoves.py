@@ -168,7 +168,7 @@ class SessionMoves(SessionWrites):
             ends.append(last.modified)
         for forward, following in pairwise((*found.forwards, last)):
             seen: float | None = following.created
-            if following.forward is None:
+            if following.forward in (None, EMPTIED):
                 session = self._revive(*found)
                 seen = following.modified if session is None else session._id_seen()
             ends.append(forward.leads_until(seen))
