@@ -80,8 +80,9 @@ class SessionKeeper(QuixoteHooks):
         return self._cookie_for(visit, session)
 
     def _keep_loaded(self, visit: Visit, session: Session) -> None:
-        if session.id != visit.loaded_id:
-            wanted, session.id = session.id, visit.loaded_id
+        known = visit.loaded_id if session._snapshot is None else session._snapshot.id
+        if session.id != known:  # the application took it off, so that the old one ends
+            wanted, session.id = session.id, known
             self._rotate(visit, session, None, wanted)
         elif self._is_to_rotate(visit, session):
             is_login = session.get_user_key() != visit.user_key

@@ -249,7 +249,8 @@ class Model:
             if grace is not None:
                 until += max(UNSEEN_SECONDS, grace)
             forward, since = ROTATED if grace is None else new_id, now if seen is None else seen
-            left = Row(State(), next(self._numbers), copy.row.origin, now, now, now, until, forward, since, grace or 0)
+            used = now + (grace or 0)  # as a sweep counts
+            left = Row(State(), next(self._numbers), copy.row.origin, now, used, now, until, forward, since, grace or 0)
             self.rows[copy.id] = left
         copy.seen = None if grace is not None else self.clock()
         self._write(copy, new_id, next(self._numbers))

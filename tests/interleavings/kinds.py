@@ -129,7 +129,6 @@ def _cycle_and_item(request: "Request", visit: Any) -> None:
 def _empty(request: "Request", visit: Any) -> None:
     visit.session.user = None
     visit.session.data.clear()
-    visit.session.hits = 0
 
 
 def _another_id(request: "Request", visit: Any) -> None:

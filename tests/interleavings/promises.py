@@ -46,7 +46,7 @@ class Told:
         counts = self._done({"count"})
         sure = [one for one in counts if one.loaded and not self._is_excused(one) and not self._was_emptied_later(one)]
         unsure = sum(request.kind == "count" and request.outcome == "503" for request in self.requests)
-        hits = sum(session.hits for session in self.live)
+        hits = max((session.hits for session in self.live), default=0)
         if not len(sure) <= hits <= len(counts) + unsure:
             yield f"{len(sure)} counted, and {hits} are there"
 
@@ -67,8 +67,9 @@ class Told:
 
     def undone(self) -> Iterator[str]:
         logins = [request for request in self._done(LOGINS) if request.is_set and request.cookie is not None]
-        if self.is_struck:  # a stranger's, beside a request that gets its answer late, is one of two sessions
-            logins = [request for request in logins if request.loaded]
+        # A stranger's is another session, beside the one that other requests hold, and the last answer decides.
+        users_of_logins = {request.mark for request in logins}
+        logins = [request for request in logins if request.loaded]
         users = {_user(session) for session in self.live} - {None}
         has_parted = any(request.kind in PARTINGS for request in self.requests)
         expected = self.world.start in ("a user", "a renewed id") or bool(logins)
@@ -79,7 +80,7 @@ class Told:
                 yield "the browser is logged out"
         elif expected and not has_parted and _user(self.jar) is None:
             yield "the browser has a session without a user"
-        elif logins and not has_parted and not self.is_struck and _user(self.jar) not in {r.mark for r in logins}:
+        elif logins and not has_parted and not self.is_struck and _user(self.jar) not in users_of_logins:
             yield "a login is undone"
 
     # -- an id from before a login -------------------------------------------------------------------------------------
@@ -110,13 +111,11 @@ class Told:
 
     def left(self) -> Iterator[str]:
         known = {*self.world.issued}
+        reached = [self.world.store.load_session(cookie) for cookie in known if cookie is not None]
+        keys = {session._snapshot.key for session in reached if session is not None}
         for session in self.live:
-            if session.id not in known and _user(session) is not None and not self._leads_to(session.id):
+            if session._snapshot.key not in keys and _user(session) is not None:
                 yield f"a session of {_user(session)} that nobody has the id of"
-
-    def _leads_to(self, id: str) -> bool:
-        loaded = [self.world.store.load_session(cookie) for cookie in self.world.issued if cookie is not None]
-        return any(session is not None and session.id == id for session in loaded)
 
 
 def _user(session: Any) -> Any:

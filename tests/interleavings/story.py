@@ -23,7 +23,7 @@ STARTS: dict[str, dict[str, Any]] = {
     "a renewed id": {"user": "alice"},
 }
 #: What may happen between two steps: seconds that pass, and a sweep.
-HAPPENINGS: dict[str, tuple[float, bool]] = {"a pause": (11, False), "a sweep": (61, True)}
+HAPPENINGS: dict[str, tuple[float, bool]] = {"a pause": (11, False), "a sweep": (45, True)}
 
 Choose = Callable[[int], int]
 
@@ -90,9 +90,11 @@ class World:
         self.issued: list[str | None] = [self.first]
         self.is_one_page = True
         if self.start == "a renewed id":  # and the answer with the new one is on its way
-            store.move_session(store.load_session(session.id), make_id(), 10)
-            [(new, _)] = list(store.iter_sessions())
-            self.issued.append(str(new))
+            mover = store.load_session(session.id)
+            store.move_session(mover, make_id(), 10)
+            store.note_arrival(store.load_session(mover.id))
+            self.jar = mover.id
+            self.issued.append(mover.id)
         store.director = self.director
 
     def live(self) -> list[Any]:
