@@ -120,13 +120,14 @@ class SessionMoves(SessionWrites):
             if not self._is_there(old.key, revision):
                 move.left = None
                 return False
-        self._make_sure_it_stayed(move)  # only the reply was lost, but others may have been led to the new id since
+        self._make_sure_it_stayed(move.key, move.new_id)  # only the reply was lost, but others may have been led to the new id since
         return True
 
-    def _make_sure_it_stayed(self, move: _Move) -> None:
-        found = self._trace(move.key, move.new_id)
-        if found is None or found.key != move.key or found.record.forward is not None:
-            raise SessionDeleted(f"{self!r}: session {ids.short_hash(move.key)} was moved or deleted meanwhile")
+    def _make_sure_it_stayed(self, key: str, id: str | None) -> None:
+        """Raise SessionDeleted if a session that others may have been led to is not under this key any more."""
+        found = self._trace(key, id)
+        if found is None or found.key != key or found.record.forward is not None:
+            raise SessionDeleted(f"{self!r}: session {ids.short_hash(key)} was moved or deleted meanwhile")
 
     def _undo(self, move: _Move) -> None:
         """Leave no session under an id that nobody has, and lose none, where a move came to no end."""
