@@ -120,7 +120,9 @@ class SessionMoves(SessionWrites):
             if not self._is_there(old.key, revision):
                 move.left = None
                 return False
-        self._make_sure_it_stayed(move.key, move.new_id)  # only the reply was lost, but others may have been led to the new id since
+        self._make_sure_it_stayed(
+            move.key, move.new_id
+        )  # only the reply was lost, but others may have been led to the new id since
         return True
 
     def _make_sure_it_stayed(self, key: str, id: str | None) -> None:
