@@ -22,7 +22,7 @@ STARTS: dict[str, dict[str, Any]] = {
     "a user": {"user": "alice", "_form_tokens": [TOKEN]},
     "a renewed id": {"user": "alice"},
 }
-#: What may happen between two steps: seconds that pass, and a sweep.
+#: What may happen between two steps: the browser comes with the cookie that it has, seconds pass, and perhaps a sweep.
 HAPPENINGS: dict[str, tuple[float, bool]] = {"a pause": (11, False), "a sweep": (45, True)}
 
 Choose = Callable[[int], int]
@@ -132,6 +132,7 @@ class World:
         def happen() -> None:
             seconds, is_sweep = HAPPENINGS[kind]
             self.director.story.append(kind)
+            self.manager.finish(self.manager.begin(self.jar))
             self.clock.advance(seconds)
             self.is_one_page = False  # what is sent later than that comes with the cookie of then
             if is_sweep:
