@@ -135,5 +135,6 @@ class RecordStore(SessionMoves, SessionStore):
         is_moved = self._move(session, snapshot, new_id, grace)
         if is_moved is None:
             self.save_session(session)
-            self._make_sure_it_stayed(self._key_to_save(session.id), session.id)
+            stayed = self._snapshot_of(session) or snapshot
+            self._make_sure_it_stayed(stayed.key, stayed.id)
         return is_moved is not False
