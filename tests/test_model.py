@@ -38,8 +38,8 @@ from .policy import ABSOLUTE, IDLE, Page, Policy
 from .sessions import Clock
 from .stores.conftest import ServerClock
 
-#: Time goes in steps of 40 seconds, and all that ends does so 10 seconds or more from any step: a server's own clock, which
-#: goes on while an example runs, decides nothing.
+#: Time goes in steps of 40 seconds, and all that ends does so 10 seconds or more from any step: a server's own clock,
+#: which goes on while an example runs, decides nothing.
 STEPS = st.sampled_from([40, 40, 80, 160])
 PAUSES = st.sampled_from([0, 40, 80])
 LIVES = st.sampled_from([None, 60, 140])
