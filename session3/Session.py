@@ -15,7 +15,7 @@ seen. A session belongs to one request at a time; sharing among threads and proc
 import functools
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 from . import ids
@@ -45,7 +45,7 @@ class Session(SessionUser, SessionTokens, SessionTimes):
     OUTSIDE_STATE: tuple[str, ...] = ("id", "_creation_time", "_access_time")
     #: Attributes that live for one request and are never kept, pickled or copied.
     TRANSIENT: tuple[str, ...] = (
-        "_snapshot", "_clock", "_expires", "_used_tokens", "_is_closed", "_fresh", "_known_user",
+        "_snapshot", "_clock", "_expires", "_used_tokens", "_is_closed", "_came_back", "_fresh", "_known_user",
     )  # fmt: skip
     #: What makes the containers that a session of an older version lacks; a class-level default would be shared.
     CONTAINERS: Mapping[str, Callable[[], Any]] = {"_form_tokens": list}
@@ -57,6 +57,8 @@ class Session(SessionUser, SessionTokens, SessionTimes):
     _expires: float | None = None
     #: What its manager gave it as a new session, or, of a stored one, what makes such a new one.
     _fresh: "dict[str, Any] | Callable[[], Session] | None" = None
+    _write_marks: Sequence[int] = ()  # of the last writes that have to know themselves
+    _came_back = False  # it had been emptied, and its cookie revoked, when this request saved it
 
     def __init__(self, id: str | None) -> None:
         self.id = id

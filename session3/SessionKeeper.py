@@ -6,11 +6,12 @@ from abc import abstractmethod
 from typing import Any
 
 from .cookies import MAX_AGE, REVOKE, CookieChange, check_size, kept_until
-from .errors import ConfigurationError, FormTokenUsed, SessionConflict, StoreUnavailable
+from .errors import ConfigurationError, SessionConflict, StoreUnavailable
 from .expiry import KeptExpiry, own_deadline
 from .QuixoteHooks import QuixoteHooks
 from .Session import Session
-from .Visit import Visit
+from .store.SessionStore import ON_THEIR_WAY
+from .Visit import LEAVE, Visit
 
 log = logging.getLogger("session3")
 
@@ -66,30 +67,41 @@ class SessionKeeper(QuixoteHooks):
                 session._set_access_time(0)  # both move together, and are written together
         if self.store.is_in_cookie:
             self._save_in_cookie(visit, session)
-        elif session.id is None:
-            if self._was_rotated_away(visit, session):
-                return None
-            self._create(session)
-        elif session is visit.loaded and self._is_to_rotate(visit, session):
-            self._rotate(visit, session)
-        elif session is visit.loaded and self._is_due(visit, session):
-            self._renew(visit, session)
-        else:
-            if session._snapshot is None and session is visit.loaded:
-                self.store._make_sure_of(session)
+        elif session is visit.loaded:
+            self._keep_loaded(visit, session)
+            if session.id not in (visit.cookie_value, visit.made_id) and self._has_gone_on(session):
+                return LEAVE
+        elif session.id is not None:
             self.store.save_session(session)
-            if session.id != visit.cookie_value and self._has_gone_on(visit, session):
-                return None
+        elif self._was_rotated_away(visit, session):
+            return LEAVE
+        else:
+            self._create(session)
         return self._cookie_for(visit, session)
 
-    def _has_gone_on(self, visit: Visit, session: Session) -> bool:
-        """Tell whether a session that was found by the old id of a renewal has moved on, or was deleted, meanwhile.
+    def _keep_loaded(self, visit: Visit, session: Session) -> None:
+        known = visit.loaded_id if session._snapshot is None else session._snapshot.id
+        if session.id != known:  # the application took it off, so that the old one ends
+            wanted, session.id = session.id, known
+            self._rotate(visit, session, None, wanted)
+        elif self._is_to_rotate(visit, session):
+            is_login = session._user_key() != visit.user_key
+            self._rotate(visit, session, None if is_login else self._grace(visit))
+        elif self._is_due(visit, session):
+            self._renew(visit, session)
+        else:
+            if session._snapshot is None:
+                self.store._make_sure_of(session)
+            if session._id_unseen and session.id == visit.cookie_value:
+                self.store.note_arrival(session)
+            self.store.save_session(session)
+
+    def _has_gone_on(self, session: Session) -> bool:
+        """Tell whether a session that another request gave its id has moved on, or was deleted, meanwhile.
 
         A request that only read it is not told by its save, and the browser may hold a newer cookie.
         """
-        if session is not visit.loaded or session.id is None:
-            return False
-        now = self.store.load_session(session.id)
+        now = None if session.id is None else self.store.load_session(session.id)
         return now is None or now.id != session.id
 
     def _save_in_cookie(self, visit: Visit, session: Session) -> None:
@@ -103,10 +115,6 @@ class SessionKeeper(QuixoteHooks):
         self.store.save_session(session)
         if session.id != visit.cookie_value:  # the browser keeps the one that it sent
             check_size(session.id or "", self._cookie_overhead())
-
-    def _refuse_second_post(self, visit: Visit) -> None:
-        if visit.session is not None and visit.tokens.intersection(visit.session._used_tokens):
-            raise FormTokenUsed("this form was submitted a moment ago by another request")
 
     def _create(self, session: Session) -> None:
         for _ in range(_MAX_IDS):
@@ -127,7 +135,7 @@ class SessionKeeper(QuixoteHooks):
         if expires is not None and session._ends_with_browser():
             expires = None
         kept = None if expires is None else kept_until(expires, session._access_time)
-        if session.id == visit.cookie_value and kept == visit.expires:
+        if session.id == visit.cookie_value and kept == visit.expires and not session._came_back:
             return None
         if expires is None:
             return CookieChange(session.id)
@@ -183,11 +191,13 @@ class SessionKeeper(QuixoteHooks):
     def _is_to_rotate(self, visit: Visit, session: Session) -> bool:
         if self.rotate_on_login and session._user_key() != visit.user_key:
             return True
-        return visit.cycle and not self._was_just_renewed(visit, session)
+        return visit.cycle and not self._is_to_revoke(visit) and not self._was_just_renewed(visit, session)
 
     def _is_due(self, visit: Visit, session: Session) -> bool:
+        if self._is_to_revoke(visit) or self._was_just_renewed(visit, session):
+            return False
         is_old = self.renew_after is not None and session._get_id_age() >= self.renew_after
-        return (is_old or self.store.needs_new_id(session)) and not self._was_just_renewed(visit, session)
+        return is_old or self.store.needs_new_id(session)
 
     @staticmethod
     def _was_just_renewed(visit: Visit, session: Session) -> bool:
@@ -198,27 +208,48 @@ class SessionKeeper(QuixoteHooks):
         if session._snapshot is None:
             self.store._make_sure_of(session)
         try:
-            self._rotate(visit, session)
+            self._rotate(visit, session, self._grace(visit))
         except StoreUnavailable as error:
             if session.is_dirty():
                 raise
             log.warning("an id was not renewed: %s", error)  # the session was read all the same
 
-    def _rotate(self, visit: Visit, session: Session) -> None:
-        user_changed = session._user_key() != visit.user_key
-        if user_changed:
+    def _grace(self, visit: Visit) -> float:
+        return self.CYCLE_GRACE if visit.grace is None else visit.grace
+
+    def _rotate(self, visit: Visit, session: Session, grace: float | None, wanted: str | None = None) -> None:
+        """Give a session another id: one that the application `wanted`, if it is free, else one of ours."""
+        if session._user_key() != visit.user_key:
             # Who planted or stole the old id has seen its tokens too.
             session._forget_tokens(visit.tokens)
-        grace = None if user_changed else self.CYCLE_GRACE if visit.grace is None else visit.grace
         for _ in range(_MAX_IDS):
-            if self.store.move_session(session, self._make_checked_id(), grace):
+            visit.made_id = self._make_checked_id() if wanted is None else wanted
+            if self.store.move_session(session, visit.made_id, grace):
                 return
+            wanted = None
         raise SessionConflict(f"{self.store!r}: {_MAX_IDS} new ids were all taken")
 
     def _was_rotated_away(self, visit: Visit, session: Session) -> bool:
         # The browser is about to hold the cookie that another request's login set; a session without a user must not
         # take its place.
         value = visit.cookie_value
-        if value is None or session.get_user_key() is not None or not self.store.accepts_cookie(value):
+        if value is None or session._user_key() is not None or not self.store.accepts_cookie(value):
             return False
-        return any(map(self.store.was_rotated, (value, *visit.others)))
+        ended = map(self.store.rotated_at, (value, *visit.others))
+        return any(at is not None and visit.began < at + ON_THEIR_WAY for at in ended)
+
+    # -- what the application asked ----------------------------------------------------------------------------------
+
+    @staticmethod
+    def _is_to_revoke(visit: Visit) -> bool:
+        return visit.asked is not None and visit.asked.value is None
+
+    def _answer_for(self, visit: Visit, change: CookieChange | None) -> CookieChange | None:
+        """Return what goes out, given what was decided: LEAVE, or a change, or None where there was nothing to."""
+        if change is LEAVE:
+            return None
+        session = visit.session
+        if change is None or session is None or session is not visit.loaded or not self._is_to_revoke(visit):
+            return change or visit.asked
+        is_login = session._user_key() not in (None, visit.user_key)
+        return change if is_login else visit.asked

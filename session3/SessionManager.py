@@ -28,7 +28,7 @@ from .Session import Session
 from .SessionKeeper import SessionKeeper
 from .store import older_stores
 from .store.SessionStore import SessionStore
-from .Visit import Visit, is_later_state
+from .Visit import LEAVE, Visit, is_later_state
 
 log = logging.getLogger("session3")
 
@@ -121,6 +121,7 @@ class SessionManager(SessionKeeper, metaclass=Settled):
             visit = Visit(cookie_value or None, remote_address)
         else:
             visit = Visit.of(candidates(cookie_value, self.store.accepts_cookie), remote_address)
+        visit.began = self.store.clock()
         token = _beginning.set(visit)
         try:
             self.store.transaction_start()
@@ -139,7 +140,7 @@ class SessionManager(SessionKeeper, metaclass=Settled):
     def _take_in(self, visit: Visit, session: Session) -> None:
         visit.session = session
         if session is visit.loaded or session._snapshot is not None:
-            visit.loaded = session
+            visit.loaded, visit.loaded_id = session, session.id
             visit.user_key = session._user_key()
             visit.kept_expiry = session._kept_expiry()
             if session._expires is not None and not session._ends_with_browser():
@@ -166,8 +167,7 @@ class SessionManager(SessionKeeper, metaclass=Settled):
         try:
             change = self._settle(visit)
         except SessionDeleted:
-            self._refuse_second_post(visit)
-            change = None  # deleted while we worked: the page goes out, and the browser may hold a newer cookie
+            change = LEAVE  # deleted while we worked: the page goes out, and the browser may hold a newer cookie
         # Last: had the new session failed to be saved, the request would have failed, and nobody been logged out.
         for session in visit.ended:
             if session.id is not None:
@@ -181,7 +181,7 @@ class SessionManager(SessionKeeper, metaclass=Settled):
         visit.is_closed = True
         if visit.session is not None:
             visit.session._close()
-        return change or visit.asked
+        return self._answer_for(visit, change)
 
     def abort(self, visit: Visit) -> None:
         """End a request that failed: nothing of it is kept, and a logout in it did not happen."""

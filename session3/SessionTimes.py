@@ -21,7 +21,8 @@ class SessionTimes:
 
     _creation_time: float
     _access_time: float
-    _id_time: float | None = None  # when its id was made, if that is not the first one
+    _id_time: float | None = None  # when its id was first seen, or made; None: with the session
+    _id_unseen = False  # nobody has come yet with the id that a renewal gave it
     _clock: Callable[[], float] = staticmethod(time.time)
 
     def get_creation_time(self) -> float:
@@ -44,11 +45,18 @@ class SessionTimes:
         now = self._clock() if now is None else now
         return now - past(at, now)
 
-    def _set_id_time(self, at: float | None) -> None:
-        if at is None:
-            self.__dict__.pop("_id_time", None)  # as a session that never had another id is kept
-        else:
-            self._id_time = at
+    def _id_seen(self) -> float | None:
+        """Return since when its id is in use; None while nobody has come with it."""
+        if self._id_unseen:
+            return None
+        return self._creation_time if self._id_time is None else self._id_time
+
+    def _set_id_time(self, at: float | None, unseen: bool = False) -> None:
+        for name, value in (("_id_time", at), ("_id_unseen", unseen or None)):
+            if value is None:
+                self.__dict__.pop(name, None)  # as a session that never had another id is kept
+            else:
+                self.__dict__[name] = value
 
     def _set_access_time(self, resolution: float) -> None:
         # Called by the manager; the resolution (seconds) keeps a busy session from being touched at each request.

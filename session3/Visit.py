@@ -8,6 +8,10 @@ from .errors import VisitFinished
 from .expiry import KeptExpiry
 from .Session import Session
 
+#: What a request decides that must not touch the browser's cookie, not even as the application asked: its session was
+#: deleted, or moved, by another one, and the browser may hold a newer cookie. (None: there is nothing to decide.)
+LEAVE = CookieChange(None, -1)
+
 
 class Visit:
     """Kept with the request from `SessionManager.begin` to `finish` or `abort`; decisions wait here until then.
@@ -19,7 +23,13 @@ class Visit:
     session: Session | None = None
     #: The session that the store had, as it was found; what the application replaces `session` with is not it.
     loaded: Session | None = None
+    #: The id that it was found under; an application may take it off, to get another one.
+    loaded_id: str | None = None
+    #: The last id that this request made for it.
+    made_id: str | None = None
     user_key: str | int | bytes | None = None
+    #: When the request came, by the store's clock.
+    began = 0.0
     #: When the browser is to drop the cookie that it has, at the earliest; None: as it closes.
     expires: float | None = None
     #: When a session without a snapshot was last used, before this request.
@@ -61,6 +71,8 @@ class Visit:
         """
         self._check_open("nobody was logged out")
         if self.session is not None:
+            if self.session is self.loaded and self.session.id is None:
+                self.session.id = self.loaded_id  # which is what is to end
             self.ended += (self.session,)
             self.session = None
 

@@ -8,8 +8,15 @@ from typing import NamedTuple
 from .tuples import maker
 from .userkeys import key_text
 
-#: How long (seconds) a rotated id is remembered as nobody's; longer than any page's requests are on their way.
+#: What `forward` says of an id that leads nowhere: its session got another id, at a login; or it was emptied.
+ROTATED, EMPTIED = "", "."
+
+#: How long (seconds) what is known of an old id is kept at least; longer than any page's requests are on their way.
 TOMBSTONE_SECONDS = 60.0
+#: How long (seconds) the old id of a renewal leads on at most while nobody has come with the new one.
+UNSEEN_SECONDS = 3600.0
+
+_LEAST_GRACE = 0.001  # seconds; none at all is how 4.0.0a1's forwards look
 
 #: Seconds that a stored time may be ahead of ours. What is further ahead was written by a clock that was wrong, and
 #: counts as now: else no timeout would hold until the right time is there.
@@ -23,8 +30,10 @@ _MAX_GROWTH = 2**16 * 2**30  # of a revision while a request runs: more writes t
 class Record(NamedTuple):
     """One session at rest. Times are seconds since the epoch by the store's clock; None expires never.
 
-    `forward` is None on a session. On what a rotation left behind it is "" (the old id is nobody: a tombstone) or
-    tells where the old id leads until the record expires; such a record has no payload.
+    `forward` is None on a session. On what is left of one it is ROTATED (a tombstone, whose payload is digests of the
+    form tokens that the rotation used), EMPTIED (a tombstone, too, whose payload is the session as it was emptied, for
+    requests in flight to merge with), or tells where a renewed id leads. On all of these `expires` is until when it is
+    known; on a forward `accessed - modified` is the grace, and `created` since when the old id itself was in use.
     """
 
     payload: bytes
@@ -66,6 +75,14 @@ class Record(NamedTuple):
     def is_session(self, now: float) -> bool:
         return self.forward is None and not self.is_expired(now)
 
+    def leads_until(self, seen: float | None) -> float:
+        """Return until when a forward leads new requests on; `seen`: when one first came with the id it leads to."""
+        grace = self.accessed - self.modified
+        if grace <= 0 and self.expires is not None:
+            return self.expires  # of 4.0.0a1, which knew one time for both
+        unseen_until = self.modified + max(UNSEEN_SECONDS, grace)
+        return unseen_until if seen is None else min(unseen_until, max(seen, self.modified) + grace)
+
     def revision_over(self, now: float) -> int:
         """Return the revision of a new session under the key of this record.
 
@@ -76,6 +93,18 @@ class Record(NamedTuple):
 
 
 record_of = maker(Record)
+
+
+def forward_of(to: str, revision: int, since: float, grace: float, now: float) -> Record:
+    """Return what a renewal leaves; `since`: when the old id came into use, `grace` (seconds) as of the new one's."""
+    grace = max(grace, _LEAST_GRACE)
+    kept = now + max(UNSEEN_SECONDS, grace) + TOMBSTONE_SECONDS
+    return Record(b"", revision, min(since, now), now, now + grace, kept, forward=to)
+
+
+def tombstone_of(revision: int, tokens: bytes, now: float) -> Record:
+    """Return what a login leaves; `tokens`: digests of the form tokens that it used."""
+    return Record(tokens, revision, now, now, now, now + TOMBSTONE_SECONDS, forward=ROTATED)
 
 
 def first_revision() -> int:

@@ -41,6 +41,7 @@ from session3.Session import Session
 
 from .lock_contract import LockContract, ProcessLockContract
 from .processes import Child, Worker, read_for_ever, run_together, write_for_ever
+from .renewal_contract import RenewalContract
 from .sessions import Address, Bomb, Clock, Counted, Shop
 
 HOSTILE = [
@@ -156,7 +157,7 @@ class StoreContract:
         assert store.load_session(session.id).user == "alice"
 
 
-class RecordContract(StoreContract):
+class RecordContract(RenewalContract, StoreContract):
     """What RecordStore and a store's verbs promise together."""
 
     # -- ids ---------------------------------------------------------------------------------------------------------
@@ -539,8 +540,13 @@ class RecordContract(StoreContract):
         assert late.id == mover.id
         assert store.load_session(mover.id)["n"] == 1
         clock.advance(11)
-        assert store.load_session(session.id) is None
-        assert store.has_session(mover.id)
+        assert store.has_session(session.id) and not store.was_rotated(session.id)  # nobody has come with the new one
+        store.note_arrival(store.load_session(mover.id))
+        clock.advance(9)
+        assert store.has_session(session.id)
+        clock.advance(2)
+        assert store.load_session(session.id) is None and not store.has_session(session.id)
+        assert store.was_rotated(session.id) and store.has_session(mover.id)
 
     def test_two_renewals_at_once_are_one(self, store: Any) -> None:
         session = stored(store)
@@ -562,7 +568,7 @@ class RecordContract(StoreContract):
             reader._expires = clock() + 3600
             store.save_session(reader)
             assert reader._snapshot.expires == pytest.approx(clock() + 3595, abs=SOON)  # nothing was written
-            clock.advance(60)
+            clock.advance(60 if grace is None else 3660)
             assert store.load_session(session.id) is None
             assert not store.was_rotated(session.id)
 

@@ -7,10 +7,10 @@ loaded from it. Times stand still until the clock is moved.
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass, field
-from itertools import count
+from itertools import count, pairwise
 from typing import Any
 
-from session3.record import TOMBSTONE_SECONDS
+from session3.record import EMPTIED, ROTATED, TOMBSTONE_SECONDS, UNSEEN_SECONDS
 
 _ABSENT: Any = object()
 
@@ -60,8 +60,13 @@ class Row:
     accessed: float
     modified: float
     expires: float | None
-    #: None on a session; where a renewed id leads; "" on an id that a change of user made nobody's.
+    #: None on a session; where a renewed id leads; ROTATED on an id that a change of user made nobody's; EMPTIED on one
+    #: whose session became empty, and may come back with a change of a request in flight.
     forward: str | None = None
+    #: Since when its id is in use; None: it has yet to be seen.
+    seen: float | None = 0.0
+    #: On what a renewal left: for how long the old id leads on as of the arrival of the new one.
+    grace: float = 0.0
 
 
 @dataclass
@@ -73,11 +78,13 @@ class Copy:
     state: State
     accessed: float
     expires: float | None
+    seen: float | None
+    came_back: bool = False
 
     @classmethod
     def of(cls, id: str, row: Row) -> "Copy":
         row = deepcopy(row)
-        return cls(id, row, deepcopy(row.state), row.accessed, row.expires)
+        return cls(id, row, deepcopy(row.state), row.accessed, row.expires, row.seen)
 
     @property
     def is_changed(self) -> bool:
@@ -94,20 +101,53 @@ class Model:
 
     # -- reading -----------------------------------------------------------------------------------------------------
 
-    def find(self, id: str) -> tuple[str, Row] | None:
-        """Return the live session that an id leads to, and where it is."""
+    def path(self, id: str) -> list[tuple[str, Row]]:
+        """Return what an id leads to, step by step, for a request in flight; nothing if it ends in nothing."""
         row = self.rows.get(id)
         if row is None or self._is_over(row):
-            return None
-        return (id, row) if row.forward is None else self.find(row.forward)
+            return []
+        if row.forward in (None, ROTATED, EMPTIED):
+            return [(id, row)]
+        rest = self.path(row.forward)
+        return [(id, row), *rest] if rest else []
+
+    def find(self, id: str) -> tuple[str, Row] | None:
+        """Return the session that a request in flight would meet, emptied or not, and where it is."""
+        path = self.path(id)
+        return path[-1] if path and path[-1][1].forward != ROTATED else None
 
     def load(self, id: str) -> Copy | None:
-        found = self.find(id)
-        return None if found is None else Copy.of(*found)
+        path = self.path(id)
+        if not path or path[-1][1].forward is not None or self._ends(path):
+            return None
+        return Copy.of(*path[-1])
 
     def was_rotated(self, id: str) -> bool:
-        row = self.rows.get(id)
-        return row is not None and row.forward == "" and not self._is_over(row)
+        return self.rotated_at(id) is not None
+
+    def rotated_at(self, id: str) -> float | None:
+        path = self.path(id)
+        ends = self._ends(path)
+        if path and path[-1][1].forward == ROTATED:
+            ends.append(path[-1][1].modified)
+        return max(ends, default=None)
+
+    def _ends(self, path: list[tuple[str, Row]]) -> list[float]:
+        """Return when what renewals left on a way led new requests on for the last time, as far as that is past."""
+        ended = []
+        for (_, row), (_, following) in pairwise(path):
+            until = row.modified + max(UNSEEN_SECONDS, row.grace)
+            if following.seen is not None:
+                until = min(until, max(following.seen, row.modified) + row.grace)
+            if until <= self.clock():
+                ended.append(until)
+        return ended
+
+    def note_arrival(self, copy: Copy) -> None:
+        if copy.row.seen is None and (copy.is_changed or self._is_current(copy)):
+            copy.seen = self.clock()
+            if not copy.is_changed:
+                self._write(copy, copy.id, copy.row.origin)
 
     def is_taken(self, id: str) -> bool:
         return id in self.rows and not self._is_over(self.rows[id])
@@ -126,7 +166,7 @@ class Model:
         origin = there.origin if there is not None and id in self.live() else next(self._numbers)
         now = self.clock()
         since = now if since is None else since
-        self.rows[id] = Row(deepcopy(state), next(self._numbers), origin, since, since, now, expires)
+        self.rows[id] = Row(deepcopy(state), next(self._numbers), origin, since, since, now, expires, seen=since)
         return Copy.of(id, self.rows[id])
 
     def save(self, copy: Copy) -> None:
@@ -159,16 +199,18 @@ class Model:
 
     def _catch_up(self, copy: Copy) -> None:
         found = self.find(copy.id)
-        if found is None or (found[0] == copy.id and found[1].origin != copy.row.origin):
+        if found is None or self.rows[copy.id].origin != copy.row.origin:
             raise Gone
+        copy.came_back = copy.came_back or found[1].forward == EMPTIED
         theirs = Copy.of(*found)
         copy.state = merge_states(copy.row.state, copy.state, theirs.state)
         copy.accessed = max(copy.accessed, theirs.accessed)
+        copy.seen = theirs.seen if copy.seen == copy.row.seen else copy.seen
         copy.id, copy.row = theirs.id, theirs.row
 
     def _write(self, copy: Copy, id: str, origin: int) -> None:
         version, created, state = next(self._numbers), copy.row.created, deepcopy(copy.state)
-        row = Row(state, version, origin, created, copy.accessed, self.clock(), copy.expires)
+        row = Row(state, version, origin, created, copy.accessed, self.clock(), copy.expires, seen=copy.seen)
         self.rows[id], copy.row = row, deepcopy(row)
 
     def delete(self, id: str) -> None:
@@ -176,11 +218,13 @@ class Model:
         if row is not None and row.forward is None:
             del self.rows[id]  # also one that has expired, and that nobody has swept yet
         elif found := self.find(id):
-            del self.rows[found[0]]
+            del self.rows[found[0]]  # one that was emptied can't come back any more
 
     def discard(self, copy: Copy) -> bool:
         if self._is_current(copy):
-            del self.rows[copy.id]
+            self._write(copy, copy.id, copy.row.origin)
+            row = self.rows[copy.id]
+            row.forward, row.expires = EMPTIED, self.clock() + TOMBSTONE_SECONDS
             return True
         self._catch_up(copy)
         return False
@@ -188,7 +232,7 @@ class Model:
     def move(self, copy: Copy, new_id: str, grace: float | None) -> bool:
         if new_id in self.rows:
             return False
-        old_id = copy.id
+        old_id, user, seen = copy.id, copy.row.state.user, copy.seen
         try:
             if not self._is_current(copy):
                 self._catch_up(copy)
@@ -197,17 +241,25 @@ class Model:
                 return True
         except Gone:
             # Another request logged in first; this login stands, too.
-            if grace is not None or copy.state.user is None or not self.was_rotated(copy.id):
+            if grace is not None or copy.state.user in (None, user) or not self._is_rotated(copy.id):
                 raise
         else:
             now = self.clock()
-            until = now + (TOMBSTONE_SECONDS if grace is None else grace)
-            forward = "" if grace is None else new_id
-            left = Row(State(), next(self._numbers), copy.row.origin, now, now, now, until, forward)
+            until = now + TOMBSTONE_SECONDS
+            if grace is not None:
+                until += max(UNSEEN_SECONDS, grace)
+            forward, since = ROTATED if grace is None else new_id, now if seen is None else seen
+            used = now + (grace or 0)  # as a sweep counts
+            left = Row(State(), next(self._numbers), copy.row.origin, now, used, now, until, forward, since, grace or 0)
             self.rows[copy.id] = left
+        copy.seen = None if grace is not None else self.clock()
         self._write(copy, new_id, next(self._numbers))
         copy.id = new_id
         return True
+
+    def _is_rotated(self, id: str) -> bool:
+        path = self.path(id)
+        return bool(path) and path[-1][1].forward == ROTATED
 
     def sweep(self, unused_for: float | None) -> tuple[int, int]:
         due = [id for id, row in self.rows.items() if self._is_due(row, unused_for)]

@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass, field
 
 from session3.cookies import REVOKE, CookieChange
+from session3.store.SessionStore import ON_THEIR_WAY
 
 from .model import Copy, Gone, Model, State
 
@@ -22,6 +23,7 @@ class Page:
     user: str | None = None
     expires: float | None = None
     grace: float | None = None
+    began: float = 0.0
     ended: list[Copy | None] = field(default_factory=list)
 
     @property
@@ -43,10 +45,10 @@ class Policy:
     def begin(self, cookie: str | None) -> Page:
         copy, now = None if cookie is None else self.model.load(cookie), self.clock()
         if copy is None or min(copy.accessed + IDLE, copy.row.created + ABSOLUTE) <= now:
-            return Page(cookie, now, fresh=State())
+            return Page(cookie, now, fresh=State(), began=now)
         if now - copy.accessed > RESOLUTION:
             copy.accessed = now
-        return Page(cookie, now, copy, user=copy.state.user, expires=copy.expires)
+        return Page(cookie, now, copy, user=copy.state.user, expires=copy.expires, began=now)
 
     def finish(self, page: Page) -> CookieChange | None:
         try:
@@ -61,7 +63,8 @@ class Policy:
     def _settle_fresh(self, page: Page) -> CookieChange | None:
         if page.fresh is None or page.fresh.is_empty():
             return REVOKE if page.ended else None
-        if page.fresh.user is None and self.model.was_rotated(page.cookie or ""):
+        rotated_at = self.model.rotated_at(page.cookie or "")
+        if page.fresh.user is None and rotated_at is not None and page.began < rotated_at + ON_THEIR_WAY:
             return None  # the browser is about to hold another cookie
         return self._cookie(page, self.model.create(self.new_id, page.fresh, page.since + IDLE, page.since))
 
@@ -80,14 +83,16 @@ class Policy:
         elif page.grace is not None and copy.id == page.cookie:  # who came by an old id came to a new one
             self.model.move(copy, self.new_id, page.grace)
         else:
+            if copy.id == page.cookie:
+                self.model.note_arrival(copy)
             self.model.save(copy)
-            if copy.id != page.cookie and copy.id not in self.model.live():
-                return None  # moved or deleted while we read it: the browser may hold a newer cookie
+        if copy.id not in (page.cookie, self.new_id) and copy.id not in self.model.live():
+            return None  # moved or deleted while we read it: the browser may hold a newer cookie
         return self._cookie(page, copy)
 
     def _cookie(self, page: Page, copy: Copy) -> CookieChange | None:
         expires = copy.row.expires
         assert expires is not None
-        if copy.id == page.cookie and expires == page.expires:
+        if copy.id == page.cookie and expires == page.expires and not copy.came_back:
             return None
         return CookieChange(copy.id, max(0, math.ceil(expires - self.clock())))

@@ -38,12 +38,12 @@ from .policy import ABSOLUTE, IDLE, Page, Policy
 from .sessions import Clock
 from .stores.conftest import ServerClock
 
-#: Time goes in steps of 40 seconds, and all that ends does so 20 seconds from any step: a server's own clock, which
-#: goes on while an example runs, decides nothing.
+#: Time goes in steps of 40 seconds, and all that ends does so 10 seconds or more from any step: a server's own clock,
+#: which goes on while an example runs, decides nothing.
 STEPS = st.sampled_from([40, 40, 80, 160])
 PAUSES = st.sampled_from([0, 40, 80])
 LIVES = st.sampled_from([None, 60, 140])
-GRACES = st.sampled_from([20, 60])
+GRACES = st.sampled_from([30, 70])
 SOON = 10.0
 
 _revisions = random.Random()
@@ -256,7 +256,7 @@ class StoreMachine(RuleBasedStateMachine):
         if how == "log in":
             return self.log_in(request, "alice")
         if how == "renew":
-            return self.renew(request, 20)
+            return self.renew(request, 30)
         return {"read": self.save, "log out": self.log_out, "discard": self.discard}[how](request)
 
     @step(request=requests)
@@ -483,7 +483,7 @@ class BrowserMachine(RuleBasedStateMachine):
         elif how == "log in":
             self.log_in(tab, "alice")
         elif how == "renew":
-            self.renew(tab, 20)
+            self.renew(tab, 30)
         elif how == "log out":
             self.log_out(tab)
         elif how == "empty":

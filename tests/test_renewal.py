@@ -66,7 +66,12 @@ def test_for_the_grace_the_old_id_leads_there_and_sets_the_cookie_again(
         session[item] = 1
         change = manager.finish(visit)
         assert change is not None and change.value == new  # not renewed a second time
-    assert dict(begin(manager, new)[1]) == {"n": 1, "a": 1, "b": 1}
+    clock.advance(100)
+    visit, session = begin(manager, new)  # the grace counts from here on
+    assert dict(session) == {"n": 1, "a": 1, "b": 1}
+    manager.finish(visit)
+    clock.advance(manager.CYCLE_GRACE - 1)
+    assert begin(manager, cookie)[1].user == "alice"
     clock.advance(1)
     assert begin(manager, cookie)[0].loaded is None
     assert sum(1 for _ in store.iter_sessions()) == 1

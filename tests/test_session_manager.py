@@ -348,6 +348,7 @@ class TestRotation:
         after, session = begin(manager, old)
         assert (session.user, session["late"]) == ("alice", 1)
         assert manager.finish(after) == CookieChange(new)
+        manager.finish(begin(manager, new)[0])
         clock.advance(11)
         assert begin(manager, old)[1].id is None
         assert begin(manager, new)[1].user == "alice"

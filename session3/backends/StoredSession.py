@@ -23,7 +23,7 @@ from ..errors import ConfigurationError, SessionConflict, SessionDeleted
 from ..managersettings import find_store, seconds
 from ..Session import Session
 from ..store import older_stores
-from ..store.SessionStore import SessionStore
+from ..store.SessionStore import ON_THEIR_WAY, SessionStore
 from .base import _MAX_KEYS, CreateError, SessionBase, UpdateError
 
 R = TypeVar("R")
@@ -71,6 +71,8 @@ class StoredSession(SessionBase):
 
     #: The session as the store gave it; what was changed since is in `_session_cache`.
     _stored: Session | None = None
+    #: A key under which there was nothing, and when that was.
+    _came_with: tuple[str, float] | None = None
 
     def _clock(self) -> float:
         return self.store.clock()
@@ -88,6 +90,8 @@ class StoredSession(SessionBase):
 
     def load(self) -> dict[Any, Any]:
         session = self._fetch()
+        if session is None and self.session_key is not None:
+            self._came_with = self.session_key, self._clock()
         self._session_key = None if session is None else session.id
         if "_session_cache" not in self.__dict__:
             # Later this would pass others' changes for the ones that ours were made on.
@@ -95,6 +99,7 @@ class StoredSession(SessionBase):
         return {} if session is None else _items_of(session)
 
     def create(self) -> None:
+        self._leave_a_login_alone()
         for _ in range(_MAX_KEYS):
             self._session_key = self._get_new_session_key()
             try:
@@ -124,6 +129,18 @@ class StoredSession(SessionBase):
             raise UpdateError(f"{self!r} was deleted meanwhile")
         self._keep(session)
 
+    def _leave_a_login_alone(self) -> None:
+        """Raise UpdateError if another request has just logged in, and a new cookie would take that of its answer away.
+
+        Who logs in too may: that leaves an item of Django's.
+        """
+        came_with, self._came_with = self._came_with, None
+        if came_with is None or "_auth_user_id" in self.__dict__.get("_session_cache", {}):
+            return
+        rotated_at = self.store.rotated_at(came_with[0])
+        if rotated_at is not None and came_with[1] < rotated_at + ON_THEIR_WAY:
+            raise UpdateError(f"{self!r} got another key meanwhile, at a login")
+
     def delete(self, session_key: str | None = None) -> None:
         key = self.session_key if session_key is None else session_key
         if key is not None:
@@ -149,14 +166,21 @@ class StoredSession(SessionBase):
         if session is None:
             raise UpdateError(f"{self!r} was deleted meanwhile, or never existed")
         self._give(session, items)
-        try:
-            moved = any(self.store.move_session(session, self._get_new_session_key(), grace) for _ in range(_MAX_KEYS))
-        except SessionDeleted as error:
-            raise UpdateError(f"{self!r} was deleted meanwhile") from error
-        if not moved:
+        if not any(self._is_moved(session, grace) for _ in range(_MAX_KEYS)):
             raise SessionConflict(f"{self.store!r}: {_MAX_KEYS} new keys were all taken")
         self._keep(session)
         self.modified = True
+
+    def _is_moved(self, session: Session, grace: float | None) -> bool:
+        new_key, old_key = self._get_new_session_key(), session.id or ""
+        try:
+            return self.store.move_session(session, new_key, grace)
+        except SessionDeleted as error:
+            if grace is not None or not self.store.was_rotated(old_key):
+                raise UpdateError(f"{self!r} was deleted meanwhile") from error
+        # Another request logged in first, under a key of its own; this login stands, too.
+        session.id = new_key
+        return self.store.create_session(session)
 
     async def acycle_key(self, grace: float | None = None) -> None:
         await self._in_thread(self.cycle_key, grace)
@@ -172,6 +196,8 @@ class StoredSession(SessionBase):
     def _fetch(self) -> Session | None:
         session: Session | None = None if self.session_key is None else older_stores.load(self.store, self.session_key)
         if session is None or session._snapshot is not None:
+            if session is not None and session._id_unseen and session.id == self.session_key:
+                self.store.note_arrival(session)
             return session
         # A store that keeps the object itself knows no expiry, and would show our changes before they are saved.
         session = private_copy(session)

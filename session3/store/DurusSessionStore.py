@@ -34,7 +34,6 @@ import logging
 from collections.abc import Hashable, Iterator
 from typing import Any
 
-from .. import ids
 from ..durusfiles import DurusFile
 from ..durusstorages import identity, is_bound_to_thread, is_shared, place
 from ..DurusTransactions import DurusFailure, DurusTransactions
@@ -235,9 +234,5 @@ class DurusSessionStore(RecordStore):
 
     def _miss(self, key: str, id: str | None) -> Found | None:
         if self.hash_ids and id is not None and key != id and is_upstream_id(id):
-            return self._find(id, id)
+            return self._trace(id, id)
         return super()._miss(key, id)
-
-    def was_rotated(self, id: str) -> bool:
-        is_old = self.hash_ids and ids.is_id(id) and is_upstream_id(id)
-        return super().was_rotated(id) or (is_old and self._is_tombstone(id))

@@ -9,21 +9,22 @@ from typing import Any
 
 from .. import ids
 from ..codec import UnknownClass
-from ..errors import DamagedRecord, SessionConflict, SessionDeleted, StoreExists, StoreUnavailable
+from ..errors import DamagedRecord, StoreExists, StoreUnavailable
 from ..olderways import renewed
-from ..record import Record, first_revision, next_revision
+from ..record import EMPTIED, ROTATED, Record, first_revision, next_revision
 from ..Session import Session
 from ..Snapshot import Snapshot
 from .SessionLock import SessionLock
-from .SessionRecords import Found, log
+from .SessionMoves import SessionMoves
+from .SessionRecords import log
 from .SessionStore import SessionStore
-from .SessionWrites import PATIENCE, SessionWrites, rounds
+from .SessionWrites import rounds
 
 #: A key that no id has, and no hash of one.
 NOBODYS_KEY = ".check"
 
 
-class RecordStore(SessionWrites, SessionStore):
+class RecordStore(SessionMoves, SessionStore):
     """Base of the stores that keep records; SessionRecords tells the keywords that all of them take."""
 
     deletes_by_id = True
@@ -33,12 +34,17 @@ class RecordStore(SessionWrites, SessionStore):
     def load_session(self, id: str, default: Any = None) -> Any:
         if not ids.is_id(id):
             return default
-        found = self._find(self._key(id), id)
-        session = None if found is None else self._revive(*found)
-        return default if session is None else session
+        found = self._trace(self._key(id), id, True)
+        if found is None or found.record.forward is not None:
+            return default
+        session = self._revive(*found)
+        return default if session is None or (found.forwards and not self._leads(found, session)) else session
 
     def has_session(self, id: str) -> bool:
-        return ids.is_id(id) and self._find(self._key(id), id) is not None
+        found = self._trace(self._key(id), id, True) if ids.is_id(id) else None
+        if found is None or found.record.forward is not None:
+            return False
+        return not found.forwards or self.load_session(id) is not None  # the session knows whether they still lead
 
     def save_session(self, session: Session) -> None:
         snapshot = self._snapshot_of(session)
@@ -85,11 +91,11 @@ class RecordStore(SessionWrites, SessionStore):
         key = self._key_to_save(session.id)
         payload = self.codec.dump(session)
         record = self._record(session, key, payload, first_revision())
-        if not self.insert(key, record):
+        if not self._insert_or_nothing(key, record):
             current = self.read(key)
             if current is None:
                 return False
-            if current.revision != record.revision:  # else it is our own write, and only the reply to it was lost
+            if not self._is_own(key, current, record):  # else only the reply to it was lost
                 record = record._replace(revision=current.revision_over(self.clock()))
                 if not current.is_expired(self.clock()) or not self.replace(key, record, current.revision):
                     return False
@@ -106,8 +112,10 @@ class RecordStore(SessionWrites, SessionStore):
         key = self._key(id) if snapshot is None else snapshot.key  # type: ignore[arg-type]
         # One round trip, unless it is gone, or was renewed: then a logout has to follow it to its new id.
         while not self.remove(key):
-            found = self._find(key, id)
-            if found is None:
+            found = self._trace(key, id)
+            if found is None or found.record.forward == ROTATED:
+                return
+            if found.record.forward == EMPTIED and self._end_emptied(found.key, found.record):
                 return
             key, id = found.key, found.id
 
@@ -176,82 +184,24 @@ class RecordStore(SessionWrites, SessionStore):
 
     def discard_session(self, session: Session) -> bool:
         snapshot = self._snapshot_of(session)
-        if snapshot is None or self.remove(snapshot.key, snapshot.revision):
-            session._snapshot = None
-            return True
-        self._catch_up(session, snapshot)
-        return False
+        if snapshot is not None and not self._empty(session, snapshot):
+            return False
+        session._snapshot = None
+        return True
 
     def move_session(self, session: Session, new_id: str, grace: float | None = None) -> bool:
         snapshot = self._snapshot_of(session)
         if snapshot is None:
             return self._move_whole(session, new_id)  # it was deleted in this request, or was never here: it is new
-        before = session._id_time
-        session._set_id_time(self.clock())
-        try:
-            is_moved = self._move(session, snapshot, self._key_to_save(new_id), new_id, grace)
-        except BaseException:
-            session._set_id_time(before)
-            raise
-        if not is_moved:
-            session._set_id_time(before)
-        return is_moved
-
-    def _move(self, session: Session, snapshot: Snapshot, key: str, new_id: str, grace: float | None) -> bool:
-        record = self._record(session, key, self.codec.dump(session), first_revision())
-        if not self.insert(key, record) and not self._is_there(key, record.revision):
-            return False
-        try:
-            moved = self._end_old(session, snapshot, Found(key, new_id, record), grace)
-        except StoreUnavailable:
-            raise  # the old id may lead to the new one by now, which is all that is left of the session then
-        except Exception:
-            self.remove(key)  # nobody has the new id
-            raise
-        if moved is None:
-            self.remove(key)
+        is_moved = self._move(session, snapshot, new_id, grace)
+        if is_moved is None:
             self.save_session(session)
-            return True
-        session.id = new_id
-        self._remember(session, new_id, key, self.codec.open(key, moved.payload), moved)
-        return True
-
-    def _end_old(self, session: Session, snapshot: Snapshot, new: Found, grace: float | None) -> Record | None:
-        """End the old record of a session that was stored under a new id; return its record there.
-
-        What changed in the old one meanwhile is merged into the new. None if another request renewed the session
-        meanwhile: once is enough, and `session` is now the one that it left.
-        """
-        own_tokens, record, old_key = session._tokens(), new.record, snapshot.key
-        for _ in rounds():
-            if self._leave_behind(snapshot, new.id, grace):
-                return record
-            try:
-                snapshot = self._catch_up(session, snapshot)
-            except SessionDeleted:
-                is_login = grace is None and session.get_user_key() is not None and not session._used_tokens
-                if is_login and self._is_tombstone(snapshot.key):
-                    return record  # another request logged in first, under an id of its own; this login stands too
-                raise
-            if grace is not None and snapshot.key != old_key:
-                session._set_id_time(self.codec.load(snapshot.payload)._id_time)
-                return None
-            if grace is None:
-                # Who planted the old id may be making tokens in it at this moment.
-                session._forget_tokens(session._tokens() - own_tokens)
-            payload = self.codec.dump(session)
-            earlier, record = record, self._record(session, new.key, payload, next_revision(record.revision))
-            self.replace(new.key, record, earlier.revision)
-        raise SessionConflict(f"{self!r}: no rotation of session {ids.short_hash(new.key)} in {PATIENCE:g} seconds")
+            stayed = self._snapshot_of(session) or snapshot
+            self._make_sure_it_stayed(stayed.key, stayed.id)
+        return is_moved is not False
 
     def needs_new_id(self, session: Session) -> bool:
         snapshot = self._snapshot_of(session)
         if snapshot is None or snapshot.key != snapshot.id or self._older_key(snapshot.id) is None:
             return False
         return session._access_time > snapshot.accessed or session._says_changed()
-
-    def was_rotated(self, id: str) -> bool:
-        if not ids.is_id(id):
-            return False
-        older = self._older_key(id)
-        return self._is_tombstone(self._key(id)) or (older is not None and self._is_tombstone(older))

@@ -38,7 +38,7 @@ class ServerTable(ServerTimes):
     def setup(self, *, overwrite: bool = False) -> None:
         if self._has_table(may_differ=overwrite):
             if overwrite:
-                self._empty()  # dropped, it would lose what others may do with it, its partitions and its settings
+                self._truncate()  # dropped, it would lose what others may do with it, its partitions and its settings
             elif self._holds_sessions():
                 raise StoreExists(f"{self!r} holds sessions; setup(overwrite=True) deletes them")
             return
@@ -79,7 +79,7 @@ class ServerTable(ServerTimes):
     def _not_set_up(self) -> StoreNotSetUp:
         return StoreNotSetUp(f"{self!r} was never set up; run `session3 setup URL`, or call store.setup()")
 
-    def _empty(self) -> None:
+    def _truncate(self) -> None:
         try:
             self._change(f"TRUNCATE TABLE {self._table}", ())
         except SessionError:  # it may need another permission, and does nothing where a foreign key leads to the table

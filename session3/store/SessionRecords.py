@@ -11,7 +11,7 @@ from ..codec import SessionCodec, Unfit, UnknownClass
 from ..DictSession import DictSession
 from ..errors import ConfigurationError, DamagedRecord
 from ..olderways import OlderWay, likely, make_ways, revive
-from ..record import Record
+from ..record import EMPTIED, ROTATED, Record
 from ..seals import make_seal
 from ..secretkeys import Secret
 from ..serializers import PickleSerializer, Serializer
@@ -30,11 +30,13 @@ _MAX_REPORTED = 10_000  # keys whose damage was logged, remembered so that each 
 
 
 class Found(NamedTuple):
-    """Where a session was found, its forwards followed; the id is None where only the key is known."""
+    """What was found under a key, its forwards followed; the id is None where only the key is known."""
 
     key: str
     id: str | None
     record: Record
+    #: The forwards on the way.
+    forwards: tuple[Record, ...] = ()
 
 
 _found = maker(Found)
@@ -102,38 +104,44 @@ class SessionRecords(RecordVerbs):
 
     # -- finding and reviving ----------------------------------------------------------------------------------------
 
-    def _find(self, key: str, id: str | None) -> Found | None:
-        """Return the live session that a key leads to, its forwards followed, or None."""
-        seen: list[str] = []
-        while key not in seen:  # a forward ends by itself, so that there are not many; in a ring there is no session
+    def _trace(self, key: str, id: str | None, is_new: bool = False) -> Found | None:
+        """Return what a key leads to, a session or what is left of one; None if there is nothing, or no more.
+
+        A request in flight is led for as long as the forwards are there; a new one (`is_new`) while they lead, which
+        for the last of them the session itself has to say (`_leads`).
+        """
+        forwards: tuple[Record, ...] = ()
+        while True:
             record = self.read(key)
             if record is None or (record.expires is not None and record.is_expired(self.clock())):
                 return self._miss(key, id)
             if record.forward is None:
-                return _found((key, id, record))
-            if record.forward == "":
-                log.info("%r: session %s got another id at a login; this one is nobody", self, ids.short_hash(key))
+                return _found((key, id, record, forwards))
+            if is_new and forwards and forwards[-1].leads_until(record.created) <= self.clock():
                 return None
+            if record.forward in (ROTATED, EMPTIED):
+                if is_new and record.forward == ROTATED:
+                    log.info("%r: session %s got another id at a login; this one is nobody", self, ids.short_hash(key))
+                return _found((key, id, record, forwards))
             id = self._forwarded_id(record.forward, id)
-            if id is None or not ids.is_id(id):
+            if id is None or not ids.is_id(id) or record in forwards:  # in a ring there is no session
                 return None
-            seen.append(key)
+            forwards = (*forwards, record)
             key = self._key(id)
-        return None
+
+    def _leads(self, found: Found, session: Session) -> bool:
+        """Tell whether the last forward on the way to a session still leads new requests there."""
+        return not found.forwards or found.forwards[-1].leads_until(session._id_seen()) > self.clock()
 
     def _miss(self, key: str, id: str | None) -> Found | None:
         older = self._older_key(id)
         if older is not None and older != key:
-            return self._find(older, id)
+            return self._trace(older, id)
         if log.isEnabledFor(logging.DEBUG):  # hashes cost more than an unknown id is worth
             log.debug("%r: session %s is unknown, or has expired", self, ids.short_hash(key))
         return None
 
-    def _is_tombstone(self, key: str) -> bool:
-        record = self.read(key)
-        return record is not None and record.forward == "" and not record.is_expired(self.clock())
-
-    def _revive(self, key: str, id: str | None, record: Record) -> Session | None:
+    def _revive(self, key: str, id: str | None, record: Record, *_: object) -> Session | None:
         """Return the session of a record, or None, logged once for each key, if it is damaged or its class unknown."""
         try:
             session, payload, is_outdated = self._read_payload(key, record.payload)

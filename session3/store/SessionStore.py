@@ -3,7 +3,7 @@
 Required: `load_session`, `save_session`, `delete_session`. These three make a store.
 Optional: `setup`, `check`, `close`, `has_session`, `iter_sessions`, `delete_old_sessions`, `delete_expired_sessions`.
 Asked by the manager where a store can do better than the three methods: `create_session`, `discard_session`,
-`move_session`, `refresh_session`, `needs_new_id`, `was_rotated`, `is_changed`.
+`move_session`, `refresh_session`, `needs_new_id`, `was_rotated`, `rotated_at`, `note_arrival`, `is_changed`.
 
 What was written for session3 3.4.1 works: `load_session` is asked with the id alone, `delete_session` with a session;
 a KeyError of the one is None, and of the other says that it is gone already.
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from ..Session import Session
 
 log = logging.getLogger("session3")
+
+#: Seconds after an id became nobody in which requests may still come that the browser sent before it knew.
+ON_THEIR_WAY = 5.0
 
 Self = TypeVar("Self", bound="SessionStore")
 
@@ -188,9 +191,10 @@ class SessionStore(ABC):
     def move_session(self, session: "Session", new_id: str, grace: float | None = None) -> bool:
         """Save a loaded session under a new id and end the old one; False, with nothing done, if `new_id` is taken.
 
-        The old id is nobody at once; with `grace` (seconds) it leads to the new one for so long, where the store can,
-        and where another request has just done the same, `session` goes on under that request's id. Raises
-        SessionDeleted if the session was deleted meanwhile.
+        The old id is nobody at once. With `grace` (seconds) it leads to the new one, where the store can: until a
+        request comes with that (`note_arrival`), an hour at most, and for the grace from then on; and where another
+        request has just done the same, `session` goes on under that request's id. Raises SessionDeleted if the session
+        was deleted meanwhile.
         """
         self._make_sure_of(session)
         return self._move_whole(session, new_id)
@@ -231,6 +235,13 @@ class SessionStore(ABC):
     def was_rotated(self, id: str) -> bool:
         """Tell whether `id` lately became nobody because its session got another id."""
         return False
+
+    def rotated_at(self, id: str) -> float | None:
+        """Return when that happened, in seconds since the epoch; None if it did not."""
+        return self.clock() if self.was_rotated(id) else None
+
+    def note_arrival(self, session: "Session") -> None:
+        """Called where a request came with the session's own id: the one before it leads there for its grace now."""
 
     def transaction_start(self) -> None:
         """Called as a request starts."""

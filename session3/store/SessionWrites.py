@@ -1,15 +1,19 @@
 """Sessions into records: written, swapped, merged."""
 
+import hashlib
 import itertools
 import logging
+import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 
 from .. import ids
-from ..errors import SessionConflict, SessionDeleted, StoreUnavailable
+from ..errors import FormTokenUsed, SessionConflict, SessionDeleted, StoreUnavailable
 from ..expiry import own_deadline
 from ..record import (
-    TOMBSTONE_SECONDS,
+    EMPTIED,
+    ROTATED,
     Record,
     first_revision,
     is_later_revision,
@@ -19,13 +23,16 @@ from ..record import (
 )
 from ..Session import Session
 from ..Snapshot import Snapshot
-from .SessionRecords import SessionRecords
+from .SessionRecords import Found, SessionRecords
 
 log = logging.getLogger("session3")
 
 #: Rounds and seconds after which a save gives up.
 MAX_TRIES = 1000
 PATIENCE = 10.0
+
+_MARKS = 8  # writes that a session remembers: more than can come between a write and its repetition
+_DIGEST = 8  # bytes
 
 
 def rounds() -> Iterator[None]:
@@ -51,7 +58,7 @@ class SessionWrites(SessionRecords):
 
     def _overwrite(self, session: Session, key: str, payload: bytes) -> None:
         """Store a session that is new to us, whatever is under its key."""
-        record = self._record(session, key, payload, first_revision())
+        record, mark = self._record(session, key, payload, first_revision()), None
         for _ in rounds():
             if self.insert(key, record):
                 break
@@ -59,8 +66,13 @@ class SessionWrites(SessionRecords):
             if current is None:
                 self.remove(key)  # damaged, or gone since
                 continue
-            if current.revision == record.revision:
-                break  # our own write: only the reply to it was lost
+            if self._is_own(key, current, record, mark):
+                break  # only the reply to it was lost
+            if mark is None:  # it is harder to tell from now on
+                mark = _new_mark()
+                self._mark(session, mark)
+                payload = self.codec.dump(session)
+                record = self._record(session, key, payload, record.revision)
             record = record._replace(revision=current.revision_over(self.clock()))
             if self.replace(key, record, current.revision):
                 break
@@ -70,14 +82,18 @@ class SessionWrites(SessionRecords):
 
     def _swap(self, session: Session, snapshot: Snapshot, payload: bytes) -> None:
         """Store a changed session in place of the record it was loaded from, merging what changed there meanwhile."""
+        mark = self._mark_for(session)
         for _ in rounds():
             session._access_time = max(session._access_time, self.clock())  # to write is to use
+            if mark is not None:
+                self._mark(session, mark)
+                payload = self.codec.dump(session)
             record = self._record(session, snapshot.key, payload, next_revision(snapshot.revision))
             if self.replace(snapshot.key, record, snapshot.revision):
                 self._remember(session, snapshot.id, snapshot.key, payload, record)
                 return
-            snapshot = self._catch_up(session, snapshot, record.revision)
-            if snapshot.revision == record.revision:
+            snapshot = self._catch_up(session, snapshot, record.revision, mark)
+            if snapshot.revision == record.revision or mark in session._write_marks:
                 return  # our own write: only the reply to it was lost
             payload = self.codec.dump(session)
             if self.codec.is_same(payload, snapshot.payload):
@@ -95,20 +111,25 @@ class SessionWrites(SessionRecords):
         sealed = self.codec.seal(key, payload) if self.codec.is_sealed else payload
         return self.replace(key, record._replace(payload=sealed), revision)
 
-    def _catch_up(self, session: Session, snapshot: Snapshot, tried: int | None = None) -> Snapshot:
+    def _catch_up(
+        self, session: Session, snapshot: Snapshot, tried: int | None = None, mark: int | None = None
+    ) -> Snapshot:
         """Merge into the session what others did since its snapshot, and return the snapshot of what is stored now.
 
-        `tried`: the revision of its own write that may have come through, though the store says no. Raises
-        SessionDeleted if it is gone, SessionConflict if conflicts are to be raised.
+        `tried`: the revision of its own write that may have come through, though the store says no; `mark`: what that
+        write would have left, for those to keep that wrote since. Raises SessionDeleted if it is gone, SessionConflict
+        if conflicts are to be raised.
         """
-        found = self._find(snapshot.key, snapshot.id)
-        if found is not None and found.key == snapshot.key:
-            found = found if is_later_revision(found.record.revision, snapshot.revision) else None
+        found = self._meanwhile(session, snapshot)
         theirs = None if found is None else self._revive(*found)
-        if theirs is None or theirs._snapshot is None:
+        if found is None or theirs is None or theirs._snapshot is None:
             log.info("%r: session %s was deleted while a request worked on it", self, ids.short_hash(snapshot.key))
             raise SessionDeleted(f"{self!r}: session {ids.short_hash(snapshot.key)} was deleted meanwhile")
+        session._came_back = session._came_back or found.record.forward == EMPTIED
         is_own = theirs._snapshot.revision == tried
+        if mark is not None and mark in theirs._write_marks and not is_own:
+            self._take_over(session, theirs, theirs)
+            is_own = True
         if self.on_conflict == "raise" and not is_own:
             log.warning("%r: session %s was changed by two requests at once", self, ids.short_hash(snapshot.key))
             raise SessionConflict(f"{self!r}: session {ids.short_hash(snapshot.key)} was changed meanwhile")
@@ -116,10 +137,26 @@ class SessionWrites(SessionRecords):
             base = self.codec.load(snapshot.payload)
             base.id, base._creation_time, base._access_time = session.id, session._creation_time, snapshot.accessed
             self._take_over(session, type(session).merge(base, session, theirs), theirs)
+        if not is_own:
+            self._set_marks(session, theirs._write_marks)
         session.id = theirs.id
         session._access_time = max(session._access_time, theirs._access_time)
         session._snapshot = theirs._snapshot
         return theirs._snapshot
+
+    def _meanwhile(self, session: Session, snapshot: Snapshot) -> Found | None:
+        """Return where a session is that others wrote, moved or emptied since its snapshot; None if it is gone."""
+        found = self._trace(snapshot.key, snapshot.id)
+        if found is None:
+            return None
+        first = found.forwards[0] if found.forwards else found.record
+        if not is_later_revision(first.revision, snapshot.revision):
+            return None  # the key came back, with another session
+        if found.record.forward == ROTATED:
+            if any(digest_of(token) in _digests(found.record) for token in session._used_tokens):
+                raise FormTokenUsed("this form was submitted a moment ago by another request")
+            return None
+        return found
 
     def _take_over(self, session: Session, merged: Session, theirs: Session) -> None:
         before = session._kept_expiry()
@@ -130,30 +167,60 @@ class SessionWrites(SessionRecords):
             own = own_deadline(session._kept_expiry(), self.clock())
             session._expires = theirs._expires if own is None else own
 
-    def _leave_behind(self, snapshot: Snapshot, new_id: str | None, grace: float | None) -> bool:
-        """Turn the record of a moved session into a tombstone, or for a grace a forward; False if it changed."""
-        now = self.clock()
-        forward = ""
-        if grace is not None and new_id is not None:
-            forward = ids.veil(new_id, snapshot.id) if self.hash_ids and snapshot.id else new_id
-        left = Record(
-            payload=b"",
-            revision=next_revision(snapshot.revision),
-            created=now,
-            modified=now,
-            accessed=now,
-            expires=now + (TOMBSTONE_SECONDS if grace is None else grace),
-            forward=forward,
-        )
+    # -- writes that know themselves ---------------------------------------------------------------------------------
+
+    def _mark_for(self, session: Session) -> int | None:
+        """Return what a write leaves in the session where merging it twice would show."""
+        is_plain = type(session).merge.__func__ is Session.merge.__func__  # type: ignore[attr-defined]
+        return None if is_plain and not session._used_tokens and self.on_conflict != "raise" else _new_mark()
+
+    def _mark(self, session: Session, mark: int) -> None:
+        self._set_marks(session, [*session._write_marks, mark][-_MARKS:])
+
+    def _set_marks(self, session: Session, marks: Iterable[int]) -> None:
+        kept = list(marks)
+        if kept:
+            session._write_marks = kept
+        else:
+            session.__dict__.pop("_write_marks", None)  # as a session that was never marked is kept
+
+    def _is_own(self, key: str, current: Record, written: Record, mark: int | None = None) -> bool:
+        """Tell whether the record of a new session came through, though the store says no; others may have written it.
+
+        A first revision is random: another session's follows it once in 30,000 times, and in the same second hardly
+        ever. Where one was written over what was there, the mark that was left tells.
+        """
+        if current.revision == written.revision:
+            return True
+        if current.forward is not None or not is_later_revision(current.revision, written.revision):
+            return False
+        if mark is None:
+            return abs(current.created - written.created) < 1
+        theirs = self._revive(key, None, current)
+        return theirs is not None and mark in theirs._write_marks
+
+    def _insert_or_nothing(self, key: str, record: Record) -> bool:
+        """Insert; where that fails, leave no session under an id that nobody will have."""
         try:
-            is_left = self.replace(snapshot.key, left, snapshot.revision)
-        except StoreUnavailable:
-            if not self._is_there(snapshot.key, left.revision):
-                raise
-            is_left = True
-        return is_left or self._is_there(snapshot.key, left.revision)
+            return self.insert(key, record)
+        except BaseException:
+            with suppress(StoreUnavailable):
+                self.remove(key, record.revision)
+            raise
 
     def _is_there(self, key: str, revision: int) -> bool:
         """Tell whether a record of ours is stored, though its write said no, or nothing: only the reply was lost."""
         current = self.read(key)
         return current is not None and current.revision == revision
+
+
+def _new_mark() -> int:
+    return secrets.randbits(48)
+
+
+def digest_of(token: str) -> bytes:
+    return hashlib.sha256(token.encode()).digest()[:_DIGEST]
+
+
+def _digests(tombstone: Record) -> set[bytes]:
+    return {tombstone.payload[at : at + _DIGEST] for at in range(0, len(tombstone.payload), _DIGEST)}

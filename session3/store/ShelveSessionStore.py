@@ -237,11 +237,8 @@ class ShelveSessionStore(RecordStore):
 
     def _miss(self, key: str, id: str | None) -> Found | None:
         if key != id and self._is_upstream_id(id):
-            return self._find(id, id)
+            return self._trace(id, id)
         return super()._miss(key, id)
-
-    def was_rotated(self, id: str) -> bool:
-        return super().was_rotated(id) or (self._is_upstream_id(id) and self._is_tombstone(id))
 
     def _is_upstream_id(self, id: str | None) -> TypeGuard[str]:
         """Tell whether the id itself can be a key, though ours are hashes."""

@@ -5,6 +5,7 @@ from . import (
     bad_disks,
     cookies,
     exits,
+    interleavings,
     interruptions,
     kills,
     late_saves,
@@ -15,11 +16,12 @@ from . import (
     replicas,
     restarts,
     signals,
+    storms,
     sweeps,
     threads,
 )
 
 SITUATIONS = [
-    lost_updates, late_saves, kills, restarts, sweeps, bad_disks, power_cuts, interruptions, signals, exits, altered,
-    threads, pools, replicas, planted_ids, cookies,
+    lost_updates, late_saves, interleavings, storms, kills, restarts, sweeps, bad_disks, power_cuts, interruptions,
+    signals, exits, altered, threads, pools, replicas, planted_ids, cookies,
 ]  # fmt: skip
