@@ -12,7 +12,7 @@ from .errors import ConfigurationError, DamagedRecord, NotSerializable, Serializ
 from .merge import Sameness
 from .pickles import refusing_class
 from .seals import Seal
-from .serializers import MACHINE_ERRORS, SealedSerializer, Serializer, loads_again, means
+from .serializers import MACHINE_ERRORS, SealedSerializer, Serializer, is_deterministic, loads_again, means, sure
 from .Session import Session
 
 _SETSTATE = Session.__setstate__
@@ -47,14 +47,14 @@ class SessionCodec:
         self.serializer = serializer
         self.session_class = session_class
         self._classes = ClassReferences(serializer) if serializer.keeps_classes else None
-        self._is_deterministic = getattr(serializer, "is_deterministic", False)
+        self._is_deterministic = is_deterministic(serializer)
         #: What a merge takes for the same.
         self.same = Sameness(serializer)
         self.own_seal = self._seal = seal
         self.is_sealed = seal is not None
         self.is_authentic = is_authentic
         self._is_authentic = is_authentic or self.is_sealed
-        self._is_sure = getattr(serializer, "is_sure", None) if means(serializer, "is_sure") else None
+        self._is_sure = sure(serializer)
         #: Whether the serializer tells what it wrote.
         self.can_tell = means(serializer, "recognizes")
         self._warned: set[type] = set()

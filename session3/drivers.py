@@ -15,8 +15,10 @@ from typing import Any
 from .errors import MissingDriver
 
 
-def import_driver(packages: Mapping[str, str], extra: str) -> Any:
+def import_driver(packages: Mapping[str, str], extra: str | None) -> Any:
     """Return the first of some modules that can be imported; `packages`: what pip calls each of them.
+
+    `extra`: the one that brings the first of them; None if no extra does.
 
     Raises MissingDriver: of the first one that is installed and fails, if there is one, with its error chained.
     """

@@ -16,14 +16,19 @@ class ConfigurationError(SessionError, ValueError):
 
 
 class MissingDriver(SessionError, ImportError):
-    """A store's driver is not installed, and the message names the extra that brings it; or it can't be imported."""
+    """A store's driver is not installed, and the message says how it is; or it can't be imported.
 
-    def __init__(self, package: str, extra: str, failure: ImportError | None = None) -> None:
+    `package`: what pip is to install, unless there is an `extra` that brings it.
+    """
+
+    def __init__(self, package: str, extra: str | None, failure: ImportError | None = None) -> None:
+        name = package.partition("[")[0]
         if failure is None:
-            super().__init__(f"{package} is not installed; run: pip install 'session3[{extra}]'")
+            wanted = package if extra is None else f"session3[{extra}]"
+            super().__init__(f"{name} is not installed; run: pip install '{wanted}'")
         else:
             why = " ".join(str(failure).split()) or type(failure).__name__
-            super().__init__(f"{package} is installed, but can't be imported: {why}")
+            super().__init__(f"{name} is installed, but can't be imported: {why}")
 
 
 class SerializationError(SessionError, TypeError):

@@ -19,6 +19,7 @@ RULE = "1 to 128 letters, digits, '_', '-' and '.', not starting with '.'"
 
 _ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,127}").fullmatch
 _HASH = re.compile(r"[0-9a-f]{64}").fullmatch
+_UPSTREAM_ID = re.compile(r"[A-Za-z0-9_-]{11}|[A-Za-z0-9_-]{22}").fullmatch
 _COOKIE_ID = re.compile(r"[A-Za-z0-9_-]{8,128}").fullmatch
 
 
@@ -58,6 +59,11 @@ def hash_id(id: str) -> StoredKey:
 def is_hash(id: str) -> bool:
     """Tell whether a text could be what `hash_id` returns."""
     return _HASH(id) is not None
+
+
+def is_upstream_id(id: str) -> bool:
+    """Tell whether session3 3.4.1, or Quixote, makes such ids: of 8, and of 16 random bytes."""
+    return _UPSTREAM_ID(id) is not None
 
 
 def short_hash(id: str) -> str:

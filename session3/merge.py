@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from .datafaults import raises_again
-from .serializers import PickleSerializer, Serializer
+from .serializers import PickleSerializer, Serializer, is_deterministic
 
 _EXACT = frozenset({bool, bytes, int, str, type(None)})
 _SIZED = frozenset({dict, frozenset, list, set, tuple})
@@ -27,7 +27,7 @@ class Sameness:
 
     def __init__(self, serializer: Serializer) -> None:
         self._serializer = serializer
-        self._is_deterministic = getattr(serializer, "is_deterministic", False)
+        self._is_deterministic = is_deterministic(serializer)
         self._keeps_keys = self._is_deterministic or isinstance(serializer, PickleSerializer)
 
     def differs(self, base: Any, value: Any) -> bool:

@@ -18,8 +18,11 @@ _HOLDERS = {"load_reduce": "func", "load_build": "inst", "load_newobj": "cls", "
 
 
 def refusing_class(serializer: Serializer, data: bytes) -> str | None:
-    """Return the name of the class whose code fails as whole data is loaded; None: the data itself is at fault."""
-    if not isinstance(serializer, PickleSerializer) or not _is_whole(data):
+    """Return the name of the class whose code fails as whole data is loaded; None: the data itself is at fault.
+
+    Only of what Python's own unpickler was to load: another one may have refused it to keep its classes from running.
+    """
+    if not isinstance(serializer, PickleSerializer) or serializer.loads is not pickle.loads or not _is_whole(data):
         return None
     try:
         # The one that is written in Python: its frames tell what it was doing.

@@ -5,6 +5,7 @@ import math
 import secrets
 from typing import NamedTuple
 
+from .SessionTimes import MAX_SKEW
 from .tuples import maker
 from .userkeys import key_text
 
@@ -18,9 +19,9 @@ UNSEEN_SECONDS = 3600.0
 
 _LEAST_GRACE = 0.001  # seconds; none at all is how 4.0.0a1's forwards look
 
-#: Seconds that a stored time may be ahead of ours. What is further ahead was written by a clock that was wrong, and
-#: counts as now: else no timeout would hold until the right time is there.
-AHEAD = 60.0
+#: What is further ahead was written by a clock that was wrong, and counts as now: else no timeout would hold until the
+#: right time is there.
+AHEAD = MAX_SKEW
 
 _MAX_USER_KEY = 200  # characters; a longer one is hashed
 _HASHED = "sha256:"

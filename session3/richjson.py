@@ -240,4 +240,6 @@ def _shown(value: Any) -> str:
     try:
         return repr(value)
     except Exception as error:  # an int of too many digits; or whatever an application's class raises
+        if not raises_again(error, repr, value):
+            raise
         return f"of type {type(value).__qualname__}, which can't be shown ({type(error).__name__})"

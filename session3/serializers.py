@@ -115,17 +115,32 @@ class JSONSerializer:
         return data.startswith(b"{")  # a state is a dict
 
 
-def means(serializer: Any, method: str) -> bool:
-    """Tell whether an optional method is meant for what `dumps` writes: not if a subclass overrides that alone."""
+def means(serializer: Any, name: str, *about: str) -> bool:
+    """Tell whether an optional attribute is meant for the methods that it is about, `dumps` unless others are named.
+
+    It is not if a subclass overrides one of these, and not the attribute.
+    """
     for cls in type(serializer).__mro__:
-        if method in vars(cls) or "dumps" in vars(cls):
-            return method in vars(cls)
+        if name in vars(cls) or not vars(cls).keys().isdisjoint(about or ("dumps",)):
+            return name in vars(cls)
     return False
+
+
+def sure(serializer: Any) -> Callable[..., bool] | None:
+    """Return what tells at a glance that bytes load again, if the serializer has that."""
+    found: Callable[..., bool] | None = getattr(serializer, "is_sure", None)
+    return found if means(serializer, "is_sure", "dumps", "loads") else None
+
+
+def is_deterministic(serializer: Any) -> bool:
+    """Tell whether a serializer says that it writes what is equal in the same bytes."""
+    return means(serializer, "is_deterministic") and bool(serializer.is_deterministic)
 
 
 def loads_again(serializer: Any, dumped: Any) -> bool:
     """Tell whether what a serializer wrote can be loaded."""
-    if means(serializer, "is_sure") and serializer.is_sure(dumped):
+    is_sure = sure(serializer)
+    if is_sure is not None and is_sure(dumped):
         return True
     try:
         serializer.loads(dumped)

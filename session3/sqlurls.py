@@ -5,7 +5,7 @@
 'db1,db2:5433/shop'
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from .drivers import import_driver
@@ -40,7 +40,7 @@ _LIBPQ_VALUES = {
     # The others lead to servers that take no writes.
     "target_session_attrs": one_of("any", "read-write", "primary"),
 }
-_PSYCOPG2, _PSYCOPG = {"psycopg2": "psycopg2"}, {"psycopg": "psycopg"}
+_PSYCOPG2, _PSYCOPG = {"psycopg2": "psycopg2"}, {"psycopg": "psycopg[binary]"}
 _PYMYSQL, _MYSQLDB = {"pymysql": "pymysql"}, {"MySQLdb": "mysqlclient"}
 #: By what follows the '+' in a scheme: modules, in the order in which they are tried, and what pip calls them.
 POSTGRES_DRIVERS = {"": _PSYCOPG2 | _PSYCOPG, "psycopg2": _PSYCOPG2, "psycopg": _PSYCOPG}
@@ -103,7 +103,7 @@ def postgres(address: Address) -> Opener:
         raise address.error(f"a database is needed: {address.scheme}://host/database")
     address.refuse_leftovers()
     settings = {name: value for name, value in settings.items() if value is not None}
-    driver = import_driver(POSTGRES_DRIVERS[address.scheme.partition("+")[2]], "postgres")
+    driver = _driver(address, POSTGRES_DRIVERS, "postgres")
     _refuse_unknown(address, driver, settings)
     return Opener(_location(settings, "dbname"), driver, settings)
 
@@ -139,9 +139,15 @@ def mysql(address: Address) -> Opener:
     address.refuse_leftovers()
     settings |= {"database": database, "unix_socket": socket}
     settings = {name: value for name, value in settings.items() if value is not None}
-    driver = import_driver(MYSQL_DRIVERS[address.scheme.partition("+")[2]], "mysql")
+    driver = _driver(address, MYSQL_DRIVERS, "mysql")
     tls.settings(driver)  # a file that can't be read is no reason to fail each request
     return Opener(_location(settings, "database"), driver, settings, lambda: tls.settings(driver), tls.check)
+
+
+def _driver(address: Address, drivers: Mapping[str, Mapping[str, str]], extra: str) -> Any:
+    """Import the driver that the scheme names, or any. The extra brings the one that is tried first."""
+    wanted = drivers[address.scheme.partition("+")[2]]
+    return import_driver(wanted, extra if next(iter(wanted)) == next(iter(drivers[""])) else None)
 
 
 def _database(address: Address) -> str:

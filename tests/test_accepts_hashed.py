@@ -48,6 +48,15 @@ def request(store: Any, id: str, **items: Any) -> str:
     return id if change is None else str(change.value)
 
 
+def renewed(store: Any, id: str) -> str:
+    """Return the id that the browser has after a request that only reads, of a site that renews ids."""
+    manager = SessionManager(store, DictSession, renew_after=600)
+    begun: Any = manager.begin(id)
+    assert begun.session.user == "alice"
+    change: Any = manager.finish(begun)
+    return id if change is None else str(change.value)
+
+
 def test_who_comes_by_gets_a_new_id_that_is_hashed(place: Place, options: Any) -> None:
     id = place.use(options, save)
     with hashed(place, options) as store:
@@ -127,6 +136,31 @@ def test_who_read_the_store_gets_in_by_no_key_of_it(place: Place, options: Any) 
         assert store.load_session(str(ids.hash_id(id))) is None
         store.delete_session(str(ids.hash_id(id)))
         assert store.has_session(id)
+
+
+def test_an_old_id_is_nobody_after_its_grace_whatever_is_renewed_later(place: Place, options: Any) -> None:
+    id = place.use(options, save)
+    place.clock.advance(3600)
+    with hashed(place, options) as store:
+        second = renewed(store, id)
+        place.clock.advance(1)
+        assert renewed(store, second) == second and store.has_session(id)
+        place.clock.advance(60)
+        assert not store.has_session(id)
+        place.clock.advance(600)
+        assert renewed(store, second) != second
+        assert store.has_session(second) and not store.has_session(id) and store.load_session(id) is None
+
+
+def test_a_renewal_that_the_browser_has_not_heard_of_is_followed(place: Place, options: Any) -> None:
+    id = place.use(options, save)
+    place.clock.advance(3600)
+    new = place.use(options, lambda store: renewed(store, id))
+    with hashed(place, options) as store:
+        assert new != id and store.load_session(id).user == "alice"
+        assert renewed(store, new) == new
+        place.clock.advance(60)
+        assert store.load_session(id) is None and store.load_session(new).user == "alice"
 
 
 def test_how_many_are_left_is_told(place: Place, options: Any) -> None:

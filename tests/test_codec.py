@@ -365,6 +365,8 @@ def interrupted() -> Iterator[Any]:
         raise TimeoutError("the request takes too long")
 
     class Interrupted(JSONSerializer):
+        is_sure = staticmethod(JSONSerializer.is_sure)  # so that a save does not load
+
         def loads(self, data: bytes) -> Any:
             signal.raise_signal(signal.SIGALRM)
             return super().loads(data)

@@ -299,6 +299,8 @@ except ImportError as error:
     print(type(error).__name__, error, repr(error.__cause__))
 """
 
+MISSING = "{} is not installed; run: pip install '{}'"
+
 
 @pytest.mark.parametrize(
     ("url", "missing", "said"),
@@ -308,10 +310,11 @@ except ImportError as error:
         ("postgresql://h/db", "psycopg", "psycopg2"),
         ("postgresql+psycopg://h/db", "psycopg2", "psycopg"),
         ("postgresql+psycopg2://h/db", "psycopg2", "MissingDriver psycopg2 is not installed"),
-        ("postgresql://h/db", "psycopg2,psycopg", "MissingDriver psycopg2 is not installed; run: pip install"),
+        ("postgresql://h/db", "psycopg2,psycopg", f"MissingDriver {MISSING.format('psycopg2', 'session3[postgres]')}"),
+        ("postgresql+psycopg://h/db", "psycopg", f"MissingDriver {MISSING.format('psycopg', 'psycopg[binary]')}"),
         ("mysql://h/db", "nothing", "pymysql"),
-        ("mysql+mysqldb://h/db", "MySQLdb", "MissingDriver mysqlclient is not installed"),
-        ("mysql://h/db", "pymysql,MySQLdb", "MissingDriver pymysql is not installed"),
+        ("mysql+mysqldb://h/db", "MySQLdb", f"MissingDriver {MISSING.format('mysqlclient', 'mysqlclient')}"),
+        ("mysql://h/db", "pymysql,MySQLdb", f"MissingDriver {MISSING.format('pymysql', 'session3[mysql]')}"),
     ],
 )
 def test_the_driver_is_the_one_that_is_installed(url: str, missing: str, said: str) -> None:

@@ -21,7 +21,7 @@ import contextlib
 import itertools
 import os
 from collections.abc import Callable, Hashable, Iterator
-from typing import Any, TypeGuard
+from typing import Any
 
 from .. import ids, slots
 from ..access import access_of
@@ -35,7 +35,6 @@ from .directoryfiles import (
     check_folder,
     is_nobody_elses,
     is_upstream,
-    is_upstream_id,
     leftover,
     may_go,
     read_upstream,
@@ -44,7 +43,6 @@ from .directoryrecord import pack, pack_note, unpack
 from .failures import unavailable, unavailable_on
 from .places import file_place
 from .RecordStore import RecordStore
-from .SessionRecords import Found
 
 _SAMPLE = 20  # files that a check tries to read: another user's may be among them
 
@@ -56,6 +54,7 @@ class DirectorySessionStore(RecordStore):
     the folder is then the group's, too. What another user's file is replaced by keeps its mode and group.
     """
 
+    _has_upstream = True
     is_multiprocess_safe = True
     is_thread_safe = True
 
@@ -265,15 +264,6 @@ class DirectorySessionStore(RecordStore):
             return True
 
     # -- the files of session3 3.4.1 ---------------------------------------------------------------------------------
-
-    def _miss(self, key: str, id: str | None) -> Found | None:
-        if key != id and self._is_upstream_id(id):
-            return self._trace(id, id)
-        return super()._miss(key, id)
-
-    def _is_upstream_id(self, id: str | None) -> TypeGuard[str]:
-        """Tell whether the id itself can be a file's name, though ours bear hashes."""
-        return self.hash_ids and id is not None and is_upstream_id(id)
 
     def _leftover(self, fd: int, name: str) -> Record | None:
         return leftover(fd, name, self._access.mode, reads_upstream=self._reads_unsealed())

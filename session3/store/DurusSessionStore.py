@@ -40,12 +40,10 @@ from ..DurusTransactions import DurusFailure, DurusTransactions
 from ..errors import ConfigurationError, StoreNotSetUp
 from ..record import Record
 from . import durusrecord, durussweep
-from .directoryfiles import is_upstream_id
 from .failures import unavailable_on
 from .OldDurusSessions import OldDurusSessions
 from .places import file_place
 from .RecordStore import RecordStore
-from .SessionRecords import Found
 
 _PAGE = 100  # records that `scan` holds at once
 
@@ -55,6 +53,8 @@ class DurusSessionStore(RecordStore):
 
     `mode` and `group`: of a file that a DurusFile creates, where it is not for its owner only.
     """
+
+    _has_upstream = True
 
     def __init__(
         self, connection: Any, *, mode: int | None = None, group: str | int | None = None, **options: Any
@@ -231,8 +231,3 @@ class DurusSessionStore(RecordStore):
         durusrecord.make_tree(root)[key] = durusrecord.pack(record)
         old.remove(key)
         return True
-
-    def _miss(self, key: str, id: str | None) -> Found | None:
-        if self.hash_ids and id is not None and key != id and is_upstream_id(id):
-            return self._trace(id, id)
-        return super()._miss(key, id)

@@ -59,7 +59,7 @@ class RecordStore(SessionMoves, SessionStore):
             self._touch_session(session)
 
     def _set_times_right(self, session: Session, snapshot: Snapshot, payload: bytes) -> None:
-        """Write times that were ahead of the clock; no touch sets one back. Who else writes does the same."""
+        """Write times that were ahead of the clock: a touch sets back one at most. Who else writes does the same."""
         record = self._record(session, snapshot.key, payload, next_revision(snapshot.revision))
         try:
             if self.replace(snapshot.key, record, snapshot.revision):

@@ -40,8 +40,9 @@ class RecordVerbs(ABC):
         """Move the access time of the session with this revision forward, and with it its expiry unless None.
 
         False, and nothing done, if that is gone or was written since: who wrote it used it later, and may have said
-        when it expires. Where the access time is later already, both stay. Never creates, never changes payload or
-        revision, never writes the payload again.
+        when it expires. Where the access time is later already, both stay; a store without a server's clock lets one
+        give way that is still to come (Record.touched). Never creates, never changes payload or revision, never writes
+        the payload again.
         """
 
     @abstractmethod

@@ -58,6 +58,9 @@ class SQLSessionStore(RecordStore):
     def _live(self) -> tuple[str, Sequence[Any]]:
         """Return the condition for a session that has not expired, and its parameters."""
 
+    def _set_right(self, after: Any, end: Any) -> None:
+        """Do what Record.set_right does with the rows of a batch, where times are by this machine's clock."""
+
     # -- the statements ----------------------------------------------------------------------------------------------
 
     def __init__(self, table: str, **options: Any) -> None:
@@ -125,5 +128,6 @@ class SQLSessionStore(RecordStore):
             if end is None:
                 break
             deleted += self._change(delete, (last, end, *ages))
+            self._set_right(last, end)
             left, last = left + int(kept), end
         return deleted, left

@@ -160,13 +160,12 @@ class SQLiteSessionStore(SQLSessionStore):
         latest = self.clock() + AHEAD
         return self._change(self._touch, (accessed, latest, expires, latest, accessed, accessed, key, revision)) == 1
 
-    def _set_right(self) -> None:
-        """Do what Record.set_right does, with all that are ahead."""
+    def _set_right(self, after: Any, end: Any) -> None:
         now = self.clock()
         self._change(
             "UPDATE session3 SET accessed = min(accessed, ?), modified = min(modified, ?), revision = revision + 1"
-            " WHERE forward IS NULL AND max(accessed, modified) > ?",
-            (now, now, now + AHEAD),
+            " WHERE rowid > ? AND rowid <= ? AND forward IS NULL AND max(accessed, modified) > ?",
+            (now, now, after, end, now + AHEAD),
         )
 
     def sweep(self, unused_for: float | None) -> tuple[int, int]:
@@ -175,7 +174,6 @@ class SQLiteSessionStore(SQLSessionStore):
         if not before:
             return 0, 0  # there is no database yet
         self._sweep_files()
-        self._set_right()
         self._query(f"PRAGMA cache_size = -{_SWEEPS_CACHE}", ())
         try:
             return super().sweep(unused_for)

@@ -54,6 +54,9 @@ class SessionRecords(RecordVerbs):
     `clock`: seconds since the epoch, for tests.
     """
 
+    #: True where session3 3.4.1 may have left sessions, under their ids.
+    _has_upstream = False
+
     def __init__(
         self,
         *,
@@ -96,25 +99,33 @@ class SessionRecords(RecordVerbs):
             return None
         return str(id)
 
-    def _forwarded_id(self, forward: str, id: str | None) -> str | None:
+    def _plain_key(self, key: str, id: str | None) -> str | None:
+        """Return the other key under which a session of this id may be: its plain id, where keys are hashes by now."""
+        older = self._older_key(id)
+        if older is None and self._has_upstream and self.hash_ids and id is not None and ids.is_upstream_id(id):
+            older = str(id)
+        return None if older == key else older
+
+    def _forwarded_id(self, forward: str, id: str | None, key: str) -> str | None:
         # With hashed ids only who holds the old id can tell where it leads.
         if forward and self.hash_ids:
-            return None if id is None or isinstance(id, ids.StoredKey) else ids.unveil(forward, id)
+            if id is None or isinstance(id, ids.StoredKey):
+                return None
+            return ids.unveil(forward, id) or (forward if key == id else None)  # left before ids were hashed
         return forward or None
 
     # -- finding and reviving ----------------------------------------------------------------------------------------
 
-    def _trace(self, key: str, id: str | None, is_new: bool = False) -> Found | None:
+    def _trace(self, key: str, id: str | None, is_new: bool = False, forwards: tuple[Record, ...] = ()) -> Found | None:
         """Return what a key leads to, a session or what is left of one; None if there is nothing, or no more.
 
         A request in flight is led for as long as the forwards are there; a new one (`is_new`) while they lead, which
-        for the last of them the session itself has to say (`_leads`).
+        for the last of them the session itself has to say (`_leads`). `forwards`: those that led to this key.
         """
-        forwards: tuple[Record, ...] = ()
         while True:
             record = self.read(key)
             if record is None or (record.expires is not None and record.is_expired(self.clock())):
-                return self._miss(key, id)
+                return self._miss(key, id, is_new, forwards)
             if record.forward is None:
                 return _found((key, id, record, forwards))
             if is_new and forwards and forwards[-1].leads_until(record.created) <= self.clock():
@@ -123,7 +134,7 @@ class SessionRecords(RecordVerbs):
                 if is_new and record.forward == ROTATED:
                     log.info("%r: session %s got another id at a login; this one is nobody", self, ids.short_hash(key))
                 return _found((key, id, record, forwards))
-            id = self._forwarded_id(record.forward, id)
+            id = self._forwarded_id(record.forward, id, key)
             if id is None or not ids.is_id(id) or record in forwards:  # in a ring there is no session
                 return None
             forwards = (*forwards, record)
@@ -133,10 +144,9 @@ class SessionRecords(RecordVerbs):
         """Tell whether the last forward on the way to a session still leads new requests there."""
         return not found.forwards or found.forwards[-1].leads_until(session._id_seen()) > self.clock()
 
-    def _miss(self, key: str, id: str | None) -> Found | None:
-        older = self._older_key(id)
-        if older is not None and older != key:
-            return self._trace(older, id)
+    def _miss(self, key: str, id: str | None, is_new: bool, forwards: tuple[Record, ...]) -> Found | None:
+        if (older := self._plain_key(key, id)) is not None:
+            return self._trace(older, id, is_new, forwards)
         if log.isEnabledFor(logging.DEBUG):  # hashes cost more than an unknown id is worth
             log.debug("%r: session %s is unknown, or has expired", self, ids.short_hash(key))
         return None

@@ -25,7 +25,7 @@ import contextlib
 import logging
 import os
 from collections.abc import Hashable, Iterator
-from typing import Any, Protocol, TypeGuard
+from typing import Any, Protocol
 
 from ..access import access_of
 from ..errors import DamagedRecord
@@ -33,11 +33,9 @@ from ..record import Record
 from ..shelf import open_shelf
 from ..ShelfTransaction import ShelfTransaction
 from . import shelverecord
-from .directoryfiles import is_upstream_id
 from .failures import unavailable_on
 from .places import file_place
 from .RecordStore import RecordStore
-from .SessionRecords import Found
 from .shelverecord import DEAD, TOUCHED, UNSIGNED
 
 _BATCH = 200  # keys that a sweep looks at under one lock
@@ -53,6 +51,7 @@ class _Values(Protocol):
 class ShelveSessionStore(RecordStore):
     """Keeps each session as a dict of its record's fields, pickled by the rules of `shelve`."""
 
+    _has_upstream = True
     is_multiprocess_safe = True
     is_thread_safe = True
 
@@ -232,14 +231,3 @@ class ShelveSessionStore(RecordStore):
         if noted is None:  # a power cut took it
             noted = shelverecord.with_note(record, shelf.earlier(name + TOUCHED))
         return record if noted is None else noted
-
-    # -- what session3 3.4.1 left, with hash_ids ---------------------------------------------------------------------
-
-    def _miss(self, key: str, id: str | None) -> Found | None:
-        if key != id and self._is_upstream_id(id):
-            return self._trace(id, id)
-        return super()._miss(key, id)
-
-    def _is_upstream_id(self, id: str | None) -> TypeGuard[str]:
-        """Tell whether the id itself can be a key, though ours are hashes."""
-        return self.hash_ids and id is not None and is_upstream_id(id)

@@ -16,6 +16,7 @@ from .. import slotformat, slots
 from ..access import MODE, Access
 from ..Descriptor import opened
 from ..disk import is_file
+from ..ids import is_upstream_id
 from ..LockedFile import BINARY, NO_LINK, LockedFile
 from ..record import Record
 
@@ -27,14 +28,9 @@ _OPCODES = 2000  # of it
 #: What 3.4.1's Session has, before whatever an application's class adds.
 _ATTRIBUTES = {"id", "user", "_remote_address", "_creation_time", "_access_time", "_form_tokens"}
 
-#: Ids that 3.4.1 and Quixote make, of 8 and of 16 random bytes; those that this release makes, and its locks; hashes.
-_upstream_id = re.compile(r"[A-Za-z0-9_-]{11}|[A-Za-z0-9_-]{22}").fullmatch
+#: What this release makes, ids and locks; and hashes.
 _own_key = re.compile(r"[a-z2-7]{32}|lock\.[0-9a-f]{40}").fullmatch
 _hash = re.compile(r"[0-9a-f]{64}").fullmatch
-
-
-def is_upstream_id(id: str) -> bool:
-    return _upstream_id(id) is not None
 
 
 def is_issued(name: str) -> bool:

@@ -121,11 +121,6 @@ def is_session(found: Any, now: float) -> bool:
         return False
 
 
-def _is_session(found: Any, now: float) -> bool:
-    record = unpack_untouched(found)
-    return record.is_session(now) or (record.forward is None and _with_touch(record, found).is_session(now))
-
-
 def revision(found: Any) -> int | None:
     record = look(found)
     return None if record is None else record.revision

@@ -1,6 +1,7 @@
 """Connections to an SQLite database: opened, and made ready for many writers.
 
->>> connect(":memory:").execute("PRAGMA synchronous").fetchone()
+>>> with contextlib.closing(connect(":memory:")) as connection:
+...     connection.execute("PRAGMA synchronous").fetchone()
 (1,)
 """
 

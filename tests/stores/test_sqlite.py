@@ -352,6 +352,22 @@ class Watched(SQLiteSessionStore):
         return super()._change(sql, parameters)
 
 
+def test_a_sweep_keeps_writers_waiting_for_a_batch_at_most(store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where it looks for sessions whose clock was ahead: a change locks the file for as long as it looks."""
+    change, changes = SQLiteSessionStore._change, []
+
+    def note(self: Any, sql: str, parameters: Sequence[Any]) -> int:
+        changes.append(sql)
+        return change(self, sql, parameters)
+
+    for _ in range(25):
+        stored(store)
+    monkeypatch.setattr(SQLiteSessionStore, "BATCH", 10)
+    monkeypatch.setattr(SQLiteSessionStore, "_change", note)
+    assert store.sweep(3600) == (0, 25)
+    assert len(changes) == 6 and all("rowid > ? AND rowid <= ?" in sql for sql in changes)
+
+
 @pytest.mark.parametrize("failure", [None, StoreUnavailable("a full disk")], ids=["swept", "failed"])
 def test_a_sweep_gives_its_cache_back(tmp_path: Path, clock: Clock, failure: Exception | None) -> None:
     with Watched(tmp_path / "sessions", clock=clock) as store:
