@@ -20,7 +20,7 @@ RECORD = Record(b"payload", 7, 1.0, 2.0, 3.0, None, "alice")
 def test_a_record_in_a_shelf_has_the_fields_that_4_0_0a1_takes(key: str) -> None:
     value = shelverecord.pack(key, RECORD)
     assert Record(**pickle.loads(value)) == RECORD  # each further field is damage there
-    assert Record(**pickle._Unpickler(io.BytesIO(value)).load()) == RECORD  # type: ignore[attr-defined]
+    assert Record(**pickle._Unpickler(io.BytesIO(value)).load()) == RECORD
     with pytest.raises(DamagedRecord):
         shelverecord.unpack("another1", value)
 
