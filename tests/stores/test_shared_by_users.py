@@ -234,7 +234,7 @@ def test_a_database_in_memory_has_no_mode() -> None:
 @needs_root
 @pytest.mark.parametrize("name", ["notes.txt", "id_of_theirs", ".x.new", ".x.2slots.new"])
 def test_a_file_that_may_not_be_read_is_in_nobodys_way(folder: Path, name: str) -> None:
-    """Somebody else keeps it in a folder of sessions; but who asks for just this session hears that it can't be read."""
+    """Somebody else keeps it in a folder of sessions; but who asks for just this one hears that it can't be read."""
     os.chown(folder, ALICE, ALICE)
     (folder / name).touch(0o600)
 
