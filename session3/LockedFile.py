@@ -60,6 +60,11 @@ class LockedFile:
                 if bears_name(self.fd, self.path):
                     self._look()
                     return self
+            except OSError:
+                self.__exit__()
+                if self._flags != NO_LINK or is_file(self.path):
+                    raise
+                return None  # a pipe under our name
             except BaseException:
                 self.__exit__()
                 raise

@@ -33,6 +33,7 @@ from ..record import Record
 from .directoryfiles import (
     UPSTREAM,
     check_folder,
+    is_barred,
     is_nobody_elses,
     is_upstream,
     leftover,
@@ -144,9 +145,14 @@ class DirectorySessionStore(RecordStore):
     @unavailable_on(OSError)
     def scan(self) -> Iterator[tuple[str, Record]]:
         for key in filter(ids.is_id, self._names()):
-            record = self.read(key)
-            if record is not None:
-                yield key, record
+            try:
+                record = self.read(key)
+            except StoreUnavailable:
+                if not is_barred(self._prefix + key):
+                    raise
+            else:
+                if record is not None:
+                    yield key, record
 
     @unavailable_on(OSError)
     def sweep(self, unused_for: float | None) -> tuple[int, int]:
@@ -182,7 +188,8 @@ class DirectorySessionStore(RecordStore):
         check_folder(path, self._access)
         for key in itertools.islice(filter(ids.is_id, self._names()), _SAMPLE):
             with contextlib.suppress(slots.NotSlots, FileNotFoundError):
-                slots.read(self._prefix + key)
+                if not is_barred(self._prefix + key):
+                    slots.read(self._prefix + key)
 
     @unavailable_on(OSError)
     def clear(self) -> None:
@@ -223,7 +230,8 @@ class DirectorySessionStore(RecordStore):
                 elif slots.is_temporary(name):
                     slots.sweep_temporary(self._prefix + name, is_ours=is_nobody_elses(name[1:-4]))
             except (OSError, StoreUnavailable) as error:
-                failure = failure or error
+                if not is_barred(self._prefix + name):
+                    failure = failure or error
         if failure is not None:
             raise failure
 

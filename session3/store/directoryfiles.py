@@ -15,7 +15,7 @@ from contextlib import suppress
 from .. import slotformat, slots
 from ..access import MODE, Access
 from ..Descriptor import opened
-from ..disk import is_file
+from ..disk import is_file, is_taken
 from ..ids import is_upstream_id
 from ..LockedFile import BINARY, NO_LINK, LockedFile
 from ..record import Record
@@ -41,6 +41,14 @@ def is_issued(name: str) -> bool:
 def is_nobody_elses(name: str) -> bool:
     """Tell whether a name alone says that this release made it; others may use hashes."""
     return _own_key(name) is not None
+
+
+def is_barred(path: str) -> bool:
+    """Tell whether a file is one that we may not read, and under a name that only an application could have given.
+
+    Most likely it is somebody else's. Who asks for that very session is told that it can't be read.
+    """
+    return not is_issued(os.path.basename(path)) and is_taken(path) and not os.access(path, os.R_OK)
 
 
 def check_folder(folder: str, access: Access) -> None:

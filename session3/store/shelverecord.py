@@ -9,7 +9,9 @@ Traceback (most recent call last):
 session3.errors.DamagedRecord: another session's record lies in its place; .dir and .dat do not fit together
 
 Values are found by their place in a file, so that each says whose it is. One that session3 4.0.0a1 wrote does not: it
-is taken for what its place says until it is written again, or met by a sweep, which adds the key.
+is taken for what its place says until it is written again, or met by a sweep, which adds the key. The key is no field
+of the record, but a text that its pickle loads and drops at once: 4.0.0a1, at work beside us in a deploy or after one
+that was taken back, refuses a record that has more fields than its own.
 """
 
 import hashlib
@@ -31,11 +33,13 @@ DEAD = pickle.dumps(None, 5)
 UNSIGNED = "is of session3 3.4.1, and not read where a key is set, since it bears no signature"
 
 _HEAD_AT, _HEAD = 11, b"}\x94(\x8c\x07payload\x94"  # how a record goes on behind protocol and length
-_KEY_WITHIN, _KEY = 160, b"\x8c\x03key\x94"  # how near its end it has its key
+_PROTOCOL = b"\x80\x05"
+_OWNED = _PROTOCOL + pickle.SHORT_BINUNICODE  # then the key's length, the key, and that it is dropped
 
 
 def pack(key: str, record: Record) -> bytes:
-    return pickle.dumps({**record._asdict(), "key": key}, 5)
+    owner, pickled = key.encode(), pickle.dumps(record._asdict(), 5)
+    return _OWNED + bytes((len(owner),)) + owner + pickle.POP + pickled[len(_PROTOCOL) :]
 
 
 def pack_note(record: Record) -> bytes:
@@ -45,14 +49,12 @@ def pack_note(record: Record) -> bytes:
 def unpack(key: str, value: bytes) -> Record:
     """Return the record that is the key's. Raises DamagedRecord."""
     try:
-        fields = _unpickled(value)
-        owner = fields.pop("key", key)
-        record = Record(**fields)
+        record = Record(**_unpickled(value))
     except Exception as error:  # garbage can make a decoder raise anything
         if not _was_raised_here(error.__traceback__):
             raise
         raise DamagedRecord(error) from error
-    if owner != key:
+    if _owner(value) not in (None, key.encode()):
         raise DamagedRecord("another session's record lies in its place; .dir and .dat do not fit together")
     return record
 
@@ -79,7 +81,12 @@ def names_class(error: DamagedRecord) -> bool:
 
 def lacks_key(value: bytes) -> bool:
     """Tell whether a value that is a record does not say whose."""
-    return _KEY not in value[-_KEY_WITHIN:]
+    return _owner(value) is None
+
+
+def _owner(value: bytes) -> bytes | None:
+    start = len(_OWNED) + 1
+    return value[start : start + value[start - 1]] if value.startswith(_OWNED) and len(value) >= start else None
 
 
 def was_ours(value: bytes) -> bool:
@@ -88,11 +95,11 @@ def was_ours(value: bytes) -> bool:
     It is another key's; or it still begins as one, but can't be unpickled. What can is of another version of ours,
     perhaps, or somebody else's.
     """
-    if not value.startswith(_HEAD, _HEAD_AT):
+    owner = _owner(value)
+    if not value.startswith(_HEAD, _HEAD_AT if owner is None else _HEAD_AT + len(owner) + 3):
         return False
     try:
-        fields = _unpickled(value)
-        return "key" in fields and Record._fields == tuple(name for name in fields if name != "key")
+        return Record._fields == tuple(_unpickled(value)) and owner is not None
     except Exception as error:  # garbage can make a decoder raise anything
         if not _was_raised_here(error.__traceback__):
             raise

@@ -73,6 +73,14 @@ def test_stays_and_is_not_unpickled(
     assert path.read_bytes() == contents and Bomb.exploded == []
 
 
+@pytest.mark.parametrize("act", ["load_session", "delete_session", "has_session"])
+def test_a_pipe_under_a_name_of_ours_is_no_session(store: Any, act: str) -> None:
+    id = ids.make_id()
+    os.mkfifo(os.path.join(store.directory, id))
+    assert not getattr(store, act)(id)
+    assert os.listdir(store.directory) == [id]
+
+
 @pytest.mark.parametrize("contents", [b"precious" * 1000, pickle.dumps(Bomb(), 4)])
 def test_a_session_under_the_name_of_anothers_file_is_refused(store: Any, contents: bytes) -> None:
     path = Path(store.directory, "placeholder")

@@ -229,3 +229,27 @@ def test_a_database_in_memory_has_no_mode() -> None:
     for option in ({"mode": 0o660}, {"group": 0}):
         with pytest.raises(ConfigurationError, match="in memory"):
             session3.open_store("sqlite://", **option)
+
+
+@needs_root
+@pytest.mark.parametrize("name", ["notes.txt", "id_of_theirs", ".x.new", ".x.2slots.new"])
+def test_a_file_that_may_not_be_read_is_in_nobodys_way(folder: Path, name: str) -> None:
+    """Somebody else keeps it in a folder of sessions; but who asks for just this one hears that it can't be read."""
+    os.chown(folder, ALICE, ALICE)
+    (folder / name).touch(0o600)
+
+    def work() -> bool:
+        with session3.open_store(f"directory://{folder}") as store:
+            found = sorted(stored(store).id for _ in range(3))
+            assert sorted(id for id, _ in store.iter_sessions()) == found
+            assert store.delete_expired_sessions() == (0, 3)
+            store.check()
+            store.setup(overwrite=True)
+            assert list(store.iter_sessions()) == []
+            if not name.startswith("."):
+                with pytest.raises(StoreUnavailable):
+                    store.load_session(name)
+        return True
+
+    as_user(ALICE, work)
+    assert os.listdir(folder) == [name]
