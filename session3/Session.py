@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 
 S = TypeVar("S", bound="Session")
 
-_EMPTY_ITEMS: dict[str, Any] = {"data": {}}  # all that is public in a DictSession without items
-
 
 class Session(SessionUser, SessionTokens, SessionTimes):
     """Attributes: `id` (None until it is stored), `user`, form tokens, CSRF token, times; and what a subclass adds.
@@ -146,8 +144,12 @@ class Session(SessionUser, SessionTokens, SessionTimes):
 
     def _differs_from_fresh(self) -> bool:
         public, fresh = self._public(), self._fresh
-        if not public or public == _EMPTY_ITEMS == fresh:
+        if not public:
             return False
+        if len(public) == 1 and isinstance(fresh, dict) and len(fresh) == 1:  # as of most strangers, without a copy
+            items, given = public.get("data"), fresh.get("data")
+            if type(items) is type(given) is dict and not items and not given:
+                return False
         if not isinstance(fresh, dict):
             try:
                 made = type(self)(None) if fresh is None else fresh()

@@ -13,6 +13,7 @@ import pytest
 from session3.DictSession import DictSession
 from session3.errors import FormTokenUsed
 from session3.Session import Session
+from session3.SessionManager import SessionManager
 from session3.store.VolatileSessionStore import VolatileSessionStore
 
 from .sessions import Clock, Counted, Shop
@@ -738,3 +739,36 @@ def test_items_that_two_requests_began_are_merged() -> None:
 def test_an_attribute_data_need_hold_no_items() -> None:
     assert merged(Untold(1), Untold(2), Untold(1)).value == 2
     assert merged({"a": 1}, ..., {"a": 1}) is ...
+
+
+class Unequal(Untold):
+    """Compares to an array of answers, as an array and a DataFrame do."""
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __eq__(self, other: object) -> Any:
+        return Unequal(0)
+
+
+@pytest.mark.parametrize("name", ["data", "prices"])
+@pytest.mark.parametrize("make", [Session, Shop])
+def test_an_attribute_may_have_an_equality_of_its_own(make: Any, name: str) -> None:
+    manager = SessionManager(VolatileSessionStore(), make)
+    visit = manager.begin(None)
+    setattr(visit.session, name, Unequal(7))
+    cookie = manager.finish(visit)
+    assert cookie is not None
+    visit = manager.begin(cookie.value)
+    assert getattr(visit.session, name).value == 7
+    assert manager.finish(visit) is None
+
+
+def test_what_every_visitor_is_given_may_have_one_too() -> None:
+    class Priced(SessionManager):
+        def new_session(self, id: str | None) -> Any:
+            session: Any = super().new_session(id)
+            session.data = Unequal(7)
+            return session
+
+    manager = Priced(VolatileSessionStore())
+    assert manager.finish(manager.begin(None)) is None
