@@ -74,7 +74,8 @@ class Session(SessionUser, SessionTokens, SessionTimes):
         return f"{self!r} ({'no user' if self.user is None else f'user {self._user_text()}'})"
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name not in self.TRANSIENT}
+        transient = self._transient()
+        return {name: value for name, value in self.__dict__.items() if name not in transient}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         attributes = self.__dict__
@@ -86,7 +87,16 @@ class Session(SessionUser, SessionTokens, SessionTimes):
     @classmethod
     @functools.cache
     def _not_kept(cls) -> frozenset[str]:
-        return frozenset((*cls.OUTSIDE_STATE, *cls.TRANSIENT))
+        return cls._transient().union(cls.OUTSIDE_STATE)
+
+    @classmethod
+    @functools.cache
+    def _transient(cls) -> frozenset[str]:
+        """Return TRANSIENT, and the names of cached properties: what they made is of one request, and not a change."""
+        members = {name: value for base in reversed(cls.__mro__) for name, value in vars(base).items()}
+        # Each framework has a cached property of its own.
+        cached = {name for name, value in members.items() if type(value).__name__ in ("cached_property", "reify")}
+        return frozenset(cached.union(cls.TRANSIENT))
 
     def _kept(self) -> dict[str, Any]:
         kept = self.__dict__.copy()

@@ -1,6 +1,7 @@
 """Session and DictSession: the meaning of Quixote's own, and what ours add."""
 
 import copy
+import functools
 import io
 import pickle
 import urllib.parse
@@ -12,6 +13,7 @@ import pytest
 
 from session3.DictSession import DictSession
 from session3.errors import FormTokenUsed
+from session3.serializers import JSONSerializer
 from session3.Session import Session
 from session3.SessionManager import SessionManager
 from session3.store.VolatileSessionStore import VolatileSessionStore
@@ -772,3 +774,67 @@ def test_what_every_visitor_is_given_may_have_one_too() -> None:
 
     manager = Priced(VolatileSessionStore())
     assert manager.finish(manager.begin(None)) is None
+
+
+# -- what a class works out --------------------------------------------------------------------------------------------
+
+
+class reify:
+    """As Pyramid's: a descriptor that leaves what it made in the instance."""
+
+    def __init__(self, make: Callable[[Any], Any]) -> None:
+        self.make = make
+
+    def __get__(self, session: Any, owner: Any) -> Any:
+        made = session.__dict__[self.make.__name__] = self.make(session)
+        return made
+
+
+class Totalled(DictSession):
+    @functools.cached_property
+    def total(self) -> int:
+        return sum(self.data.values())
+
+    @reify
+    def average(self) -> float:
+        return self.total / len(self.data)
+
+
+class Fixed(Totalled):
+    total = 0  # an attribute again
+
+
+@pytest.mark.parametrize("options", [{}, {"serializer": JSONSerializer(), "session_class": Totalled}])
+def test_what_a_cached_property_made_is_of_one_request(options: Any) -> None:
+    manager = SessionManager(VolatileSessionStore(**options), Totalled)
+    visit = manager.begin(None)
+    session: Any = visit.session
+    assert session.total == 0 and manager.finish(visit) is None  # no stranger is stored for it
+    visit = manager.begin(None)
+    session = visit.session
+    session.update(tea=2, milk=4)
+    assert (session.total, session.average) == (6, 3)
+    cookie = manager.finish(visit)
+    assert cookie is not None
+    visit = manager.begin(cookie.value)
+    session = visit.session
+    assert session.total == 6 and not session.is_dirty()
+    session["sugar"] = 9
+    assert manager.finish(visit) is None
+    session = manager.begin(cookie.value).session
+    assert (session.total, session.average) == (15, 5)
+    assert pickle.loads(pickle.dumps(session)).__dict__.keys().isdisjoint({"total", "average"})
+
+
+def test_an_attribute_that_was_a_cached_property_of_a_base_class_is_kept() -> None:
+    manager = SessionManager(VolatileSessionStore(), Fixed)
+    visit = manager.begin(None)
+    visit.session.total = 5  # type: ignore[union-attr]
+    cookie = manager.finish(visit)
+    assert cookie is not None and manager.begin(cookie.value).session.total == 5  # type: ignore[union-attr]
+
+
+def test_a_cookie_in_bytes_is_no_stranger() -> None:
+    for value in (b"x" * 32, bytearray(b"x" * 32)):
+        with pytest.raises(TypeError, match="decode"):
+            SessionManager(VolatileSessionStore()).begin(value)  # type: ignore[arg-type]
