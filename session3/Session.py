@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 
 S = TypeVar("S", bound="Session")
 
-_EMPTY_ITEMS: dict[str, Any] = {"data": {}}  # all that is public in a DictSession without items
-
 
 class Session(SessionUser, SessionTokens, SessionTimes):
     """Attributes: `id` (None until it is stored), `user`, form tokens, CSRF token, times; and what a subclass adds.
@@ -76,7 +74,8 @@ class Session(SessionUser, SessionTokens, SessionTimes):
         return f"{self!r} ({'no user' if self.user is None else f'user {self._user_text()}'})"
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name not in self.TRANSIENT}
+        transient = self._transient()
+        return {name: value for name, value in self.__dict__.items() if name not in transient}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         attributes = self.__dict__
@@ -88,7 +87,16 @@ class Session(SessionUser, SessionTokens, SessionTimes):
     @classmethod
     @functools.cache
     def _not_kept(cls) -> frozenset[str]:
-        return frozenset((*cls.OUTSIDE_STATE, *cls.TRANSIENT))
+        return cls._transient().union(cls.OUTSIDE_STATE)
+
+    @classmethod
+    @functools.cache
+    def _transient(cls) -> frozenset[str]:
+        """Return TRANSIENT, and the names of cached properties: what they made is of one request, and not a change."""
+        members = {name: value for base in reversed(cls.__mro__) for name, value in vars(base).items()}
+        # Each framework has a cached property of its own.
+        cached = {name for name, value in members.items() if type(value).__name__ in ("cached_property", "reify")}
+        return frozenset(cached.union(cls.TRANSIENT))
 
     def _kept(self) -> dict[str, Any]:
         kept = self.__dict__.copy()
@@ -146,8 +154,12 @@ class Session(SessionUser, SessionTokens, SessionTimes):
 
     def _differs_from_fresh(self) -> bool:
         public, fresh = self._public(), self._fresh
-        if not public or public == _EMPTY_ITEMS == fresh:
+        if not public:
             return False
+        if len(public) == 1 and isinstance(fresh, dict) and len(fresh) == 1:  # as of most strangers, without a copy
+            items, given = public.get("data"), fresh.get("data")
+            if type(items) is type(given) is dict and not items and not given:
+                return False
         if not isinstance(fresh, dict):
             try:
                 made = type(self)(None) if fresh is None else fresh()

@@ -115,10 +115,12 @@ class SessionManager(SessionKeeper, metaclass=Settled):
         """Start a request that came with this cookie value (None: no cookie). Its session is `visit.session`.
 
         Of several values (session3.cookies.values_of) the first counts that leads to a live session; the visit's
-        `cookie_value` is that one. Raises StoreUnavailable if the store can't be reached.
+        `cookie_value` is that one. Raises StoreUnavailable if the store can't be reached, TypeError for bytes.
         """
         if cookie_value is None or isinstance(cookie_value, str):
             visit = Visit(cookie_value or None, remote_address)
+        elif isinstance(cookie_value, (bytes, bytearray)):  # whose numbers would be values that lead nowhere
+            raise TypeError("a cookie's value is a str, or several of them; these are bytes: decode them as latin-1")
         else:
             visit = Visit.of(candidates(cookie_value, self.store.accepts_cookie), remote_address)
         visit.began = self.store.clock()

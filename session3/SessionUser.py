@@ -3,7 +3,7 @@
 from typing import Any
 
 from .SessionTokens import SessionTokens
-from .userkeys import FailingId, UserKey, digest_of, key_of, key_text, value_of
+from .userkeys import FailingId, UserKey, digest_of, key_of, key_text, names_class_of, value_of
 
 
 class SessionUser(SessionTokens):
@@ -60,6 +60,13 @@ class SessionUser(SessionTokens):
     def _user_key(self) -> UserKey:
         key = self.get_user_key()
         return key if type(key) in (str, int) else value_of(key)  # an override may return anything
+
+    def _know_user_as(self, stored: str) -> None:
+        """Let the user of a session that was just loaded be whom its record says, as long as his id can't be read."""
+        user = self.user
+        kind = type(user)
+        if kind is not str and kind is not int and user is not None and names_class_of(stored, user):
+            self._known_user = (user, stored, True)
 
     def _user_text(self) -> str:
         try:

@@ -85,6 +85,11 @@ def key_text(key: Any) -> str | None:
     return key if key is None or isinstance(key, str) else _int_text(key)
 
 
+def names_class_of(text: str, user: Any) -> bool:
+    """Tell whether a text can be the key of this user, by his class and an id."""
+    return text[-1:] == ")" and text.startswith(f"{_class_name(user, type(user))}(")
+
+
 def _named(user: Any, kind: type) -> UserKey:
     if kind in _VALUES or kind is int:
         return _text(user)

@@ -1,6 +1,7 @@
 """Session and DictSession: the meaning of Quixote's own, and what ours add."""
 
 import copy
+import functools
 import io
 import pickle
 import urllib.parse
@@ -12,7 +13,9 @@ import pytest
 
 from session3.DictSession import DictSession
 from session3.errors import FormTokenUsed
+from session3.serializers import JSONSerializer
 from session3.Session import Session
+from session3.SessionManager import SessionManager
 from session3.store.VolatileSessionStore import VolatileSessionStore
 
 from .sessions import Clock, Counted, Shop
@@ -738,3 +741,100 @@ def test_items_that_two_requests_began_are_merged() -> None:
 def test_an_attribute_data_need_hold_no_items() -> None:
     assert merged(Untold(1), Untold(2), Untold(1)).value == 2
     assert merged({"a": 1}, ..., {"a": 1}) is ...
+
+
+class Unequal(Untold):
+    """Compares to an array of answers, as an array and a DataFrame do."""
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __eq__(self, other: object) -> Any:
+        return Unequal(0)
+
+
+@pytest.mark.parametrize("name", ["data", "prices"])
+@pytest.mark.parametrize("make", [Session, Shop])
+def test_an_attribute_may_have_an_equality_of_its_own(make: Any, name: str) -> None:
+    manager = SessionManager(VolatileSessionStore(), make)
+    visit = manager.begin(None)
+    setattr(visit.session, name, Unequal(7))
+    cookie = manager.finish(visit)
+    assert cookie is not None
+    visit = manager.begin(cookie.value)
+    assert getattr(visit.session, name).value == 7
+    assert manager.finish(visit) is None
+
+
+def test_what_every_visitor_is_given_may_have_one_too() -> None:
+    class Priced(SessionManager):
+        def new_session(self, id: str | None) -> Any:
+            session: Any = super().new_session(id)
+            session.data = Unequal(7)
+            return session
+
+    manager = Priced(VolatileSessionStore())
+    assert manager.finish(manager.begin(None)) is None
+
+
+# -- what a class works out --------------------------------------------------------------------------------------------
+
+
+class reify:
+    """As Pyramid's: a descriptor that leaves what it made in the instance."""
+
+    def __init__(self, make: Callable[[Any], Any]) -> None:
+        self.make = make
+
+    def __get__(self, session: Any, owner: Any) -> Any:
+        made = session.__dict__[self.make.__name__] = self.make(session)
+        return made
+
+
+class Totalled(DictSession):
+    @functools.cached_property
+    def total(self) -> int:
+        return sum(self.data.values())
+
+    @reify
+    def average(self) -> float:
+        return self.total / len(self.data)
+
+
+class Fixed(Totalled):
+    total = 0  # an attribute again
+
+
+@pytest.mark.parametrize("options", [{}, {"serializer": JSONSerializer(), "session_class": Totalled}])
+def test_what_a_cached_property_made_is_of_one_request(options: Any) -> None:
+    manager = SessionManager(VolatileSessionStore(**options), Totalled)
+    visit = manager.begin(None)
+    session: Any = visit.session
+    assert session.total == 0 and manager.finish(visit) is None  # no stranger is stored for it
+    visit = manager.begin(None)
+    session = visit.session
+    session.update(tea=2, milk=4)
+    assert (session.total, session.average) == (6, 3)
+    cookie = manager.finish(visit)
+    assert cookie is not None
+    visit = manager.begin(cookie.value)
+    session = visit.session
+    assert session.total == 6 and not session.is_dirty()
+    session["sugar"] = 9
+    assert manager.finish(visit) is None
+    session = manager.begin(cookie.value).session
+    assert (session.total, session.average) == (15, 5)
+    assert pickle.loads(pickle.dumps(session)).__dict__.keys().isdisjoint({"total", "average"})
+
+
+def test_an_attribute_that_was_a_cached_property_of_a_base_class_is_kept() -> None:
+    manager = SessionManager(VolatileSessionStore(), Fixed)
+    visit = manager.begin(None)
+    visit.session.total = 5  # type: ignore[union-attr]
+    cookie = manager.finish(visit)
+    assert cookie is not None and manager.begin(cookie.value).session.total == 5  # type: ignore[union-attr]
+
+
+def test_a_cookie_in_bytes_is_no_stranger() -> None:
+    for value in (b"x" * 32, bytearray(b"x" * 32)):
+        with pytest.raises(TypeError, match="decode"):
+            SessionManager(VolatileSessionStore()).begin(value)  # type: ignore[arg-type]

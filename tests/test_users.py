@@ -339,6 +339,25 @@ def test_an_id_that_can_not_be_read_hides_no_login(store: SessionStore, detached
     assert with_request(manager, cookie, lambda s: s.set_user(Detached(8))) != cookie
 
 
+def test_a_user_who_is_read_anew_is_who_was_stored_though_the_stored_id_can_not_be_read(
+    store: SessionStore, detached: Any
+) -> None:
+    def read_anew(number: int) -> Any:
+        def work(session: Any) -> None:
+            Detached.is_open = True  # from here on, as a database session is open in the page
+            session.set_user(Detached(number))
+            Detached.is_open = False
+
+        return work
+
+    manager = SessionManager(store, DictSession)
+    cookie = logged_in(manager, Detached(7))
+    for _ in range(3):
+        Detached.is_open = False
+        assert with_request(manager, cookie, read_anew(7)) == cookie
+    assert with_request(manager, cookie, read_anew(8)) != cookie
+
+
 def test_a_merge_keeps_the_tokens_of_a_user_whose_id_can_not_be_read(store: SessionStore, detached: Any) -> None:
     manager = SessionManager(store, DictSession)
     cookie = logged_in(manager, Detached(7))

@@ -5,7 +5,9 @@
 `save`, `delete`, `load` and `clear_expired`.
 """
 
+import functools
 import logging
+import sys
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -27,12 +29,29 @@ _MIN_KEY_LENGTH = 8
 _MAX_KEYS = 10  # keys to try for a new session; one more than one is already a broken random source or store
 
 
-class CreateError(SessionError):
+class _KnownToDjango(SessionError):
+    """Where Django is imported, each is also its own error of the same name, which its middleware looks for."""
+
+    def __new__(cls, *args: object) -> Any:
+        ours: Any = cls
+        theirs: Any = getattr(sys.modules.get("django.contrib.sessions.backends.base"), cls.__name__, None)
+        return super().__new__(ours if theirs is None or issubclass(ours, theirs) else _as_both(ours, theirs), *args)
+
+
+@functools.cache
+def _as_both(ours: Any, theirs: Any) -> Any:
+    return type(ours.__name__, (ours, theirs), {"__module__": ours.__module__, "__doc__": ours.__doc__})
+
+
+class CreateError(_KnownToDjango):
     """`save(must_create=True)` met a session under the same key."""
 
 
-class UpdateError(SessionError):
-    """The session was deleted while it was worked on; nothing was saved."""
+class UpdateError(_KnownToDjango):
+    """The session was deleted while it was worked on; nothing was saved.
+
+    As a SESSION_ENGINE of Django's: its middleware answers 400, as of its own back ends.
+    """
 
 
 class SessionBase(AsyncTwins):
