@@ -161,11 +161,15 @@ class Session(SessionUser, SessionTokens, SessionTimes):
             if type(items) is type(given) is dict and not items and not given:
                 return False
         if not isinstance(fresh, dict):
+            if fresh is not None and not self.is_dirty():
+                return True  # worth keeping when it was stored; the hook that makes sessions may count its calls
             try:
                 made = type(self)(None) if fresh is None else fresh()
             except Exception:  # a constructor that takes more than an id, or works only where requests are made
                 return True
             fresh = {name: getattr(made, name, MISSING) for name in public}
+            if self._fresh is not None:
+                self._fresh = fresh  # one call is enough
         differs = self._sameness().differs
         return any(
             differs(value, fresh[name] if name in fresh else getattr(type(self), name, MISSING))

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from session3.cookies import REVOKE
 from session3.DictSession import DictSession
 from session3.Session import Session
 from session3.SessionManager import SessionManager
@@ -237,3 +238,25 @@ class TestAManagerThatMakesSessionsItsOwnWay:
         visit.session = NeedsMore(None, 7.0)  # nobody can say what a new one would be like: it is kept
         change = manager.finish(visit)
         assert change is not None and change.value is not None
+
+    def test_the_hook_is_not_asked_for_a_session_that_was_only_read(self) -> None:
+        made: list[Session] = []
+
+        class Mine(SessionManager):
+            session_class = Cart
+
+            def new_session(self, id: str | None) -> Session:
+                made.append(session := super().new_session(id))
+                return session
+
+        manager = Mine(VolatileSessionStore())
+        visit = manager.begin(None)
+        visit.session.wishes.append("tea")  # type: ignore[union-attr]
+        change = manager.finish(visit)
+        assert change is not None and len(made) == 1
+        assert manager.finish(manager.begin(change.value)) is None
+        assert len(made) == 1
+        visit = manager.begin(change.value)
+        visit.session.wishes.clear()  # type: ignore[union-attr]
+        assert manager.finish(visit) == REVOKE
+        assert len(made) == 2  # once, to see that it is as a new one is
