@@ -12,7 +12,6 @@ Whatever is in the instance's `__dict__` is kept, and compared at the end of a r
 seen. A session belongs to one request at a time; sharing among threads and processes happens in the store.
 """
 
-import functools
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -32,7 +31,21 @@ if TYPE_CHECKING:
 
 S = TypeVar("S", bound="Session")
 
-_EMPTY_ITEMS: dict[str, Any] = {"data": {}}  # all that is public in a DictSession without items
+#: All that is public in a DictSession without items; nobody changes it.
+EMPTY_ITEMS: dict[str, Any] = {"data": {}}
+
+
+class _NotKept(dict[type["Session"], frozenset[str]]):
+    """Of each class the attributes that are no part of its sessions' state. A dict is the fastest thing to ask."""
+
+    def __missing__(self, cls: type["Session"]) -> frozenset[str]:
+        self[cls] = frozenset((*cls.OUTSIDE_STATE, *cls.TRANSIENT))
+        return self[cls]
+
+
+_not_kept = _NotKept()
+#: Attributes of every session, none of which is public.
+_OWN = frozenset({"user", "_remote_address", "_creation_time", "_access_time", "_form_tokens", "_csrf_token"})
 
 
 class Session(SessionUser, SessionTokens, SessionTimes):
@@ -85,15 +98,11 @@ class Session(SessionUser, SessionTokens, SessionTimes):
             if name not in attributes:
                 attributes[name] = make()
 
-    @classmethod
-    @functools.cache
-    def _not_kept(cls) -> frozenset[str]:
-        return frozenset((*cls.OUTSIDE_STATE, *cls.TRANSIENT))
-
     def _kept(self) -> dict[str, Any]:
         kept = self.__dict__.copy()
-        for name in self._not_kept():
-            kept.pop(name, None)
+        for name in _not_kept[type(self)]:
+            if name in kept:
+                del kept[name]
         return kept
 
     def _state(self) -> dict[str, Any]:
@@ -103,7 +112,7 @@ class Session(SessionUser, SessionTokens, SessionTimes):
         state: Any = self.__getstate__()
         if not isinstance(state, dict):
             raise SerializationError(f"{type(self).__name__}.__getstate__ must return a dict of attributes")
-        outside = self._not_kept()
+        outside = _not_kept[type(self)]
         return {name: value for name, value in state.items() if name not in outside}
 
     def _sameness(self) -> Sameness:
@@ -130,23 +139,24 @@ class Session(SessionUser, SessionTokens, SessionTimes):
 
     def _public(self) -> dict[str, Any]:
         # Asked in each request of a stranger.
-        hidden, attributes = self._hidden(), self.__dict__
-        return {name: attributes[name] for name in attributes if name[:1] != "_" and name not in hidden}
-
-    @classmethod
-    @functools.cache
-    def _hidden(cls) -> frozenset[str]:
-        return cls._not_kept() | {"user"}
+        hidden, attributes = _not_kept[type(self)], self.__dict__
+        return {
+            name: attributes[name] for name in attributes if name not in _OWN and name not in hidden and name[:1] != "_"
+        }
 
     def _set_fresh(self) -> None:
         """Remember what every visitor is given, before an application sees the session."""
-        self._fresh = {name: own_copy(value) for name, value in self._public().items()}
-        if self.user is not None:
+        public, user = self._public(), self.user
+        if user is None and public == EMPTY_ITEMS:
+            self._fresh = EMPTY_ITEMS  # as most are: without copies
+            return
+        self._fresh = {name: own_copy(value) for name, value in public.items()}
+        if user is not None:
             self._fresh["user"] = self._user_key()
 
     def _differs_from_fresh(self) -> bool:
         public, fresh = self._public(), self._fresh
-        if not public or public == _EMPTY_ITEMS == fresh:
+        if not public or public == EMPTY_ITEMS == fresh:
             return False
         if not isinstance(fresh, dict):
             try:
