@@ -15,6 +15,7 @@ Items and attributes are distinct: `session["user"]` is not `session.user`.
 from typing import Any
 
 from . import expiry
+from .keptattributes import EMPTY_ITEMS
 from .mapping import SessionItems
 from .Session import Session
 
@@ -49,7 +50,7 @@ class DictSession(Session, SessionItems):
     @modified.setter
     def modified(self, changed: bool) -> None:
         self.__dict__["modified"] = changed
-        if changed:
+        if changed and self._is_closed:
             self._warn_if_closed("an item was changed")
 
     @property
@@ -64,11 +65,12 @@ class DictSession(Session, SessionItems):
         return not self.id and not self.data
 
     def _says_changed(self) -> bool:
-        return "modified" in self.__dict__ and self.modified
+        return bool(self.__dict__.get("modified"))
 
     def _differs_from_fresh(self) -> bool:
-        # Asked in each request: a fresh one need not be made where its class gives it no items.
-        if self.data and self._fresh is None and type(self).__init__ is DictSession.__init__:
+        # Asked in each request: a fresh one need not be made, nor looked at, where it has no items.
+        fresh = self._fresh
+        if self.data and (fresh is EMPTY_ITEMS or (fresh is None and type(self).__init__ is DictSession.__init__)):
             return True
         return super()._differs_from_fresh()
 

@@ -12,7 +12,6 @@ Whatever is in the instance's `__dict__` is kept, and compared at the end of a r
 seen. A session belongs to one request at a time; sharing among threads and processes happens in the store.
 """
 
-import functools
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -22,6 +21,7 @@ from . import ids
 from .copies import own_copy
 from .errors import FormTokenUsed, SerializationError
 from .expiry import KeptExpiry
+from .keptattributes import EMPTY_ITEMS, NOT_KEPT, OWN, has_no_items, transient_of
 from .merge import MISSING, PICKLED, Sameness, merge_tokens, three_way, used_elsewhere
 from .SessionTimes import SessionTimes
 from .SessionTokens import SessionTokens
@@ -74,7 +74,8 @@ class Session(SessionUser, SessionTokens, SessionTimes):
         return f"{self!r} ({'no user' if self.user is None else f'user {self._user_text()}'})"
 
     def __getstate__(self) -> dict[str, Any]:
-        transient = self._transient()
+        kind: Any = type(self)
+        transient = transient_of(kind)
         return {name: value for name, value in self.__dict__.items() if name not in transient}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -84,24 +85,11 @@ class Session(SessionUser, SessionTokens, SessionTimes):
             if name not in attributes:
                 attributes[name] = make()
 
-    @classmethod
-    @functools.cache
-    def _not_kept(cls) -> frozenset[str]:
-        return cls._transient().union(cls.OUTSIDE_STATE)
-
-    @classmethod
-    @functools.cache
-    def _transient(cls) -> frozenset[str]:
-        """Return TRANSIENT, and the names of cached properties: what they made is of one request, and not a change."""
-        members = {name: value for base in reversed(cls.__mro__) for name, value in vars(base).items()}
-        # Each framework has a cached property of its own.
-        cached = {name for name, value in members.items() if type(value).__name__ in ("cached_property", "reify")}
-        return frozenset(cached.union(cls.TRANSIENT))
-
     def _kept(self) -> dict[str, Any]:
         kept = self.__dict__.copy()
-        for name in self._not_kept():
-            kept.pop(name, None)
+        for name in NOT_KEPT[type(self)]:
+            if name in kept:
+                del kept[name]
         return kept
 
     def _state(self) -> dict[str, Any]:
@@ -111,7 +99,7 @@ class Session(SessionUser, SessionTokens, SessionTimes):
         state: Any = self.__getstate__()
         if not isinstance(state, dict):
             raise SerializationError(f"{type(self).__name__}.__getstate__ must return a dict of attributes")
-        outside = self._not_kept()
+        outside = NOT_KEPT[type(self)]
         return {name: value for name, value in state.items() if name not in outside}
 
     def _sameness(self) -> Sameness:
@@ -138,28 +126,25 @@ class Session(SessionUser, SessionTokens, SessionTimes):
 
     def _public(self) -> dict[str, Any]:
         # Asked in each request of a stranger.
-        hidden, attributes = self._hidden(), self.__dict__
-        return {name: attributes[name] for name in attributes if name[:1] != "_" and name not in hidden}
-
-    @classmethod
-    @functools.cache
-    def _hidden(cls) -> frozenset[str]:
-        return cls._not_kept() | {"user"}
+        hidden, attributes = NOT_KEPT[type(self)], self.__dict__
+        return {
+            name: attributes[name] for name in attributes if name not in OWN and name not in hidden and name[:1] != "_"
+        }
 
     def _set_fresh(self) -> None:
         """Remember what every visitor is given, before an application sees the session."""
-        self._fresh = {name: own_copy(value) for name, value in self._public().items()}
-        if self.user is not None:
+        public, user = self._public(), self.user
+        if user is None and has_no_items(public):
+            self._fresh = EMPTY_ITEMS  # as most are: without copies
+            return
+        self._fresh = {name: own_copy(value) for name, value in public.items()}
+        if user is not None:
             self._fresh["user"] = self._user_key()
 
     def _differs_from_fresh(self) -> bool:
         public, fresh = self._public(), self._fresh
-        if not public:
+        if not public or (fresh is EMPTY_ITEMS and has_no_items(public)):
             return False
-        if len(public) == 1 and isinstance(fresh, dict) and len(fresh) == 1:  # as of most strangers, without a copy
-            items, given = public.get("data"), fresh.get("data")
-            if type(items) is type(given) is dict and not items and not given:
-                return False
         if not isinstance(fresh, dict):
             if fresh is not None and not self.is_dirty():
                 return True  # worth keeping when it was stored; the hook that makes sessions may count its calls

@@ -145,6 +145,8 @@ class SessionKeeper(QuixoteHooks):
 
     def _resolution(self, kept: KeptExpiry) -> float:
         """Return in what steps (seconds) a session's access time moves, and with it when it expires."""
+        if kept is None and self.idle_timeout is None:
+            return self.ACCESS_TIME_RESOLUTION
         own = kept if isinstance(kept, (int, float)) and kept > 0 else None
         timeout = self.idle_timeout if own is None else own
         return self.ACCESS_TIME_RESOLUTION if timeout is None else min(self.ACCESS_TIME_RESOLUTION, timeout / 20)
@@ -194,10 +196,10 @@ class SessionKeeper(QuixoteHooks):
         return visit.cycle and not self._is_to_revoke(visit) and not self._was_just_renewed(visit, session)
 
     def _is_due(self, visit: Visit, session: Session) -> bool:
-        if self._is_to_revoke(visit) or self._was_just_renewed(visit, session):
-            return False
         is_old = self.renew_after is not None and session._get_id_age() >= self.renew_after
-        return is_old or self.store.needs_new_id(session)
+        if not is_old and not self.store.needs_new_id(session):
+            return False
+        return not self._is_to_revoke(visit) and not self._was_just_renewed(visit, session)
 
     @staticmethod
     def _was_just_renewed(visit: Visit, session: Session) -> bool:

@@ -183,7 +183,7 @@ class SessionManager(SessionKeeper, metaclass=Settled):
         visit.is_closed = True
         if visit.session is not None:
             visit.session._close()
-        return self._answer_for(visit, change)
+        return None if change is None and visit.asked is None else self._answer_for(visit, change)
 
     def abort(self, visit: Visit) -> None:
         """End a request that failed: nothing of it is kept, and a logout in it did not happen."""

@@ -41,10 +41,12 @@ class SessionUser(SessionTokens):
         what he holds, as bytes. An id that can't be read is none, and never makes the same object another user.
         """
         user = self.user
+        if user is None:
+            return None
         kind = type(user)
         if kind is str and user[-1:] != ")":
             return user  # type: ignore[no-any-return]  # as `key_of` says; asked twice in each request
-        if kind is str or kind is int or user is None:
+        if kind is str or kind is int:
             return key_of(user)
         known = self._known_user
         if known is not None and known[0] is not user:
@@ -59,7 +61,7 @@ class SessionUser(SessionTokens):
 
     def _user_key(self) -> UserKey:
         key = self.get_user_key()
-        return key if type(key) in (str, int) else value_of(key)  # an override may return anything
+        return key if key is None or type(key) in (str, int) else value_of(key)  # an override may return anything
 
     def _know_user_as(self, stored: str) -> None:
         """Let the user of a session that was just loaded be whom its record says, as long as his id can't be read."""
@@ -73,6 +75,8 @@ class SessionUser(SessionTokens):
             text = str(self.user)
         except Exception:  # whatever a user's own code raises
             text = str(key_text(self._user_key()))
+        if text.isprintable():
+            return text
         return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
     def _know_user_of(self, other: "SessionUser") -> None:

@@ -15,7 +15,7 @@ from .seals import Seal
 from .serializers import MACHINE_ERRORS, SealedSerializer, Serializer, is_deterministic, loads_again, means, sure
 from .Session import Session
 
-_SETSTATE = Session.__setstate__
+_GETSTATE, _SETSTATE = Session.__getstate__, Session.__setstate__
 _ROOM = 100  # bytes of memory that loading takes for a byte of payload, if most of them make an empty container
 
 
@@ -66,7 +66,8 @@ class SessionCodec:
     # -- plain payloads ----------------------------------------------------------------------------------------------
 
     def dump(self, session: Session) -> bytes:
-        state = session._state()
+        # Asked in each request: without a call more.
+        state = session._kept() if type(session).__getstate__ is _GETSTATE else session._state()
         try:
             return self._dumped(session, state)
         except Exception as error:  # whatever a __reduce__ raises

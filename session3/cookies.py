@@ -127,8 +127,11 @@ def values_of(header: str, name: str) -> list[str]:
     if name in header:
         for pair in header.split(";"):
             key, _, value = pair.partition("=")
-            if key.strip(" \t") == name and (value := _unquoted(value.strip(" \t"))):
-                values.append(value)
+            if key.strip(" \t") == name:
+                value = value.strip(" \t")
+                value = _unquoted(value) if value[:1] == '"' else value
+                if value:
+                    values.append(value)
     return values
 
 
@@ -139,7 +142,7 @@ def candidates(values: str | Iterable[str], accepts: Callable[[str], bool]) -> l
 
 
 def _unquoted(value: str) -> str:
-    if len(value) < 2 or not value[0] == value[-1] == '"':
+    if len(value) < 2 or value[-1] != '"':
         return value
     return _ESCAPED(r"\1", value[1:-1]) if "\\" in value else value[1:-1]
 

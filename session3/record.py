@@ -142,6 +142,8 @@ def unpack_expires(packed: float) -> float | None:
 
 def user_key_text(user_key: object) -> str | None:
     """Return a user's key as any store can keep it: as it is, or what is long, or not printable, as its SHA-256."""
+    if user_key is None:
+        return None
     text = user_key if type(user_key) is str else key_text(user_key)
     # A name that looks like such a hash is hashed too, so that nobody can choose another user's.
     if text is None or (len(text) <= _MAX_USER_KEY and text.isprintable() and not text.startswith(_HASHED)):

@@ -28,6 +28,7 @@ MACHINE_ERRORS = (MemoryError, RecursionError, TimeoutError, InterruptedError)
 
 _EXTENSIONS: Any = copyreg._extension_registry  # type: ignore[attr-defined]
 _NAMES_CLASS = b"\x93\x94"  # how every class is named in a pickle of protocol 4 or 5, and hardly anything else
+_MAY_NAME_CLASS = _NAMES_CLASS[:1]
 #: How those of Python's own are named that load whatever is in them; a text that was there before is a number.
 _OWN_CLASSES = re.compile(
     rb"(?:\x8c.(?:_pydatetime|builtins|collections|datetime|decimal|uuid)\x94|h.)"
@@ -69,7 +70,7 @@ class PickleSerializer:
         if self.protocol < 4 or _EXTENSIONS:
             return False  # a class may be named in another way
         # A byte alone is found in a tenth of the time of two.
-        if data.find(_NAMES_CLASS[:1], start) < 0 or data.find(_NAMES_CLASS, start) < 0:
+        if data.find(_MAY_NAME_CLASS, start) < 0 or data.find(_NAMES_CLASS, start) < 0:
             return True
         return data.count(_NAMES_CLASS, start) == len(_OWN_CLASSES.findall(data, start))
 

@@ -201,6 +201,8 @@ class RecordStore(SessionMoves, SessionStore):
         return is_moved is not False
 
     def needs_new_id(self, session: Session) -> bool:
+        if not self._plain_until:
+            return False
         snapshot = self._snapshot_of(session)
         if snapshot is None or snapshot.key != snapshot.id or self._older_key(snapshot.id) is None:
             return False

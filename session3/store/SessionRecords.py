@@ -153,8 +153,12 @@ class SessionRecords(RecordVerbs):
 
     def _revive(self, key: str, id: str | None, record: Record, *_: object) -> Session | None:
         """Return the session of a record, or None, logged once for each key, if it is damaged or its class unknown."""
+        payload, is_outdated = record.payload, False
         try:
-            session, payload, is_outdated = self._read_payload(key, record.payload)
+            if self._ways or self.codec.is_sealed:
+                session, payload, is_outdated = self._read_payload(key, payload)
+            else:
+                session = self.codec.load(payload)
         except Unfit as error:
             self._report(logging.ERROR, key, f"is treated as absent: it {error}")
             return None

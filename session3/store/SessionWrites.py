@@ -31,6 +31,7 @@ log = logging.getLogger("session3")
 MAX_TRIES = 1000
 PATIENCE = 10.0
 
+_MERGE = Session.merge.__func__  # type: ignore[attr-defined]
 _MARKS = 8  # writes that a session remembers: more than can come between a write and its repetition
 _DIGEST = 8  # bytes
 
@@ -171,7 +172,7 @@ class SessionWrites(SessionRecords):
 
     def _mark_for(self, session: Session) -> int | None:
         """Return what a write leaves in the session where merging it twice would show."""
-        is_plain = type(session).merge.__func__ is Session.merge.__func__  # type: ignore[attr-defined]
+        is_plain = type(session).merge.__func__ is _MERGE  # type: ignore[attr-defined]
         return None if is_plain and not session._used_tokens and self.on_conflict != "raise" else _new_mark()
 
     def _mark(self, session: Session, mark: int) -> None:
