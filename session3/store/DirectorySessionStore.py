@@ -266,10 +266,10 @@ class DirectorySessionStore(RecordStore):
 
     # -- the files of session3 3.4.1 ---------------------------------------------------------------------------------
 
-    def _miss(self, key: str, id: str | None) -> Found | None:
+    def _miss(self, key: str, id: str | None, is_new: bool) -> Found | None:
         if key != id and self._is_upstream_id(id):
-            return self._trace(id, id)
-        return super()._miss(key, id)
+            return self._trace(id, id, is_new)
+        return super()._miss(key, id, is_new)
 
     def _is_upstream_id(self, id: str | None) -> TypeGuard[str]:
         """Tell whether the id itself can be a file's name, though ours bear hashes."""

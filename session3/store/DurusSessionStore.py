@@ -232,7 +232,7 @@ class DurusSessionStore(RecordStore):
         old.remove(key)
         return True
 
-    def _miss(self, key: str, id: str | None) -> Found | None:
+    def _miss(self, key: str, id: str | None, is_new: bool) -> Found | None:
         if self.hash_ids and id is not None and key != id and is_upstream_id(id):
-            return self._trace(id, id)
-        return super()._miss(key, id)
+            return self._trace(id, id, is_new)
+        return super()._miss(key, id, is_new)

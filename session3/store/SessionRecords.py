@@ -114,7 +114,7 @@ class SessionRecords(RecordVerbs):
         while True:
             record = self.read(key)
             if record is None or (record.expires is not None and record.is_expired(self.clock())):
-                return self._miss(key, id)
+                return self._miss(key, id, is_new)
             if record.forward is None:
                 return _found((key, id, record, forwards))
             if is_new and forwards and forwards[-1].leads_until(record.created) <= self.clock():
@@ -133,10 +133,10 @@ class SessionRecords(RecordVerbs):
         """Tell whether the last forward on the way to a session still leads new requests there."""
         return not found.forwards or found.forwards[-1].leads_until(session._id_seen()) > self.clock()
 
-    def _miss(self, key: str, id: str | None) -> Found | None:
+    def _miss(self, key: str, id: str | None, is_new: bool) -> Found | None:
         older = self._older_key(id)
         if older is not None and older != key:
-            return self._trace(older, id)
+            return self._trace(older, id, is_new)
         if log.isEnabledFor(logging.DEBUG):  # hashes cost more than an unknown id is worth
             log.debug("%r: session %s is unknown, or has expired", self, ids.short_hash(key))
         return None
