@@ -76,7 +76,7 @@ class SessionKeeper(QuixoteHooks):
         elif self._was_rotated_away(visit, session):
             return LEAVE
         else:
-            self._create(session)
+            self._create(visit, session)
         return self._cookie_for(visit, session)
 
     def _keep_loaded(self, visit: Visit, session: Session) -> None:
@@ -92,7 +92,7 @@ class SessionKeeper(QuixoteHooks):
         else:
             if session._snapshot is None:
                 self.store._make_sure_of(session)
-            if session._id_unseen and session.id == visit.cookie_value:
+            if session._id_unseen and visit.came_with(session.id):
                 self.store.note_arrival(session)
             self.store.save_session(session)
 
@@ -116,9 +116,9 @@ class SessionKeeper(QuixoteHooks):
         if session.id != visit.cookie_value:  # the browser keeps the one that it sent
             check_size(session.id or "", self._cookie_overhead())
 
-    def _create(self, session: Session) -> None:
+    def _create(self, visit: Visit, session: Session) -> None:
         for _ in range(_MAX_IDS):
-            session.id = self._make_checked_id()
+            session.id = visit.made_id = self._make_checked_id()
             if self.store.create_session(session):
                 return
         raise SessionConflict(f"{self.store!r}: {_MAX_IDS} new ids were all taken")

@@ -13,6 +13,7 @@
 hooks are in QuixoteHooks. A manager holds no state of a request, and is as safe for threads and processes as its store.
 """
 
+import contextlib
 import logging
 from collections.abc import Sequence
 from contextvars import ContextVar
@@ -170,20 +171,31 @@ class SessionManager(SessionKeeper, metaclass=Settled):
             change = self._settle(visit)
         except SessionDeleted:
             change = LEAVE  # deleted while we worked: the page goes out, and the browser may hold a newer cookie
-        # Last: had the new session failed to be saved, the request would have failed, and nobody been logged out.
-        for session in visit.ended:
-            if session.id is not None:
-                older_stores.delete(self.store, session)
-        for value in visit.others if visit.ended else ():
-            # Else the session of another cookie, set for another path, would be the user's from the next request on.
-            other = self._load(value)
-            if other is not None:
-                older_stores.delete(self.store, other)
+        if visit.ended:
+            self._log_out(visit)
         self.commit_changes(visit.session)
         visit.is_closed = True
         if visit.session is not None:
             visit.session._close()
         return None if change is None and visit.asked is None else self._answer_for(visit, change)
+
+    def _log_out(self, visit: Visit) -> None:
+        """Delete what was ended; last: had the new session failed to be saved, nobody would have been logged out."""
+        try:
+            for session in visit.ended:
+                if session.id is not None:
+                    older_stores.delete(self.store, session)
+            for value in visit.others:
+                # Else the session of another cookie, set for another path, would be the user's from now on.
+                other = self._load(value)
+                if other is not None:
+                    older_stores.delete(self.store, other)
+        except BaseException:
+            new = visit.session
+            if new is not None and new is not visit.loaded and new.id == visit.made_id is not None:
+                with contextlib.suppress(StoreUnavailable):
+                    older_stores.delete(self.store, new)  # the request has failed, and nobody has its id
+            raise
 
     def abort(self, visit: Visit) -> None:
         """End a request that failed: nothing of it is kept, and a logout in it did not happen."""

@@ -64,6 +64,10 @@ class Visit:
         visit.others = values[1:]
         return visit
 
+    def came_with(self, id: str | None) -> bool:
+        """Tell whether an id is in one of the request's cookies."""
+        return id == self.cookie_value or id in self.others
+
     def end_session(self) -> None:
         """Log out: the session is deleted, and the cookie revoked, when the request succeeds.
 

@@ -205,7 +205,8 @@ class Model:
         theirs = Copy.of(*found)
         copy.state = merge_states(copy.row.state, copy.state, theirs.state)
         copy.accessed = max(copy.accessed, theirs.accessed)
-        copy.seen = theirs.seen if copy.seen == copy.row.seen else copy.seen
+        if theirs.id != copy.id or theirs.seen is not None:
+            copy.seen = theirs.seen  # of the id that it has now; or somebody else has come with it
         copy.id, copy.row = theirs.id, theirs.row
 
     def _write(self, copy: Copy, id: str, origin: int) -> None:

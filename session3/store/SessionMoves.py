@@ -27,6 +27,8 @@ class _Move:
 
     record: Record | None = None
     left: Record | None = None
+    #: Revisions of what was written under the new id, perhaps.
+    written: tuple[int, ...] = ()
 
     def __init__(self, session: Session, snapshot: Snapshot, key: str, new_id: str, grace: float | None) -> None:
         self.session, self.snapshot, self.key, self.new_id, self.grace = session, snapshot, key, new_id, grace
@@ -66,7 +68,7 @@ class SessionMoves(SessionWrites):
         session = move.session
         session._set_id_time(self.clock(), unseen=move.grace is not None)
         record = self._record(session, move.key, self.codec.dump(session), first_revision())
-        move.record = record
+        move.record, move.written = record, (record.revision,)
         if not self.insert(move.key, record) and not self._is_there(move.key, record.revision):
             move.record = None
 
@@ -98,6 +100,7 @@ class SessionMoves(SessionWrites):
         assert earlier is not None
         payload = self.codec.dump(move.session)
         move.record = self._record(move.session, move.key, payload, next_revision(earlier.revision))
+        move.written += (move.record.revision,)
         self.replace(move.key, move.record, earlier.revision)
 
     def _leave_behind(self, move: _Move) -> bool:
@@ -146,11 +149,17 @@ class SessionMoves(SessionWrites):
                 record = self._record(before, old.key, old.payload, next_revision(move.left.revision))
                 self.replace(old.key, record, move.left.revision)
             try:
-                self.remove(move.key)
+                self._take_back(move)
             except StoreUnavailable:
-                self.remove(move.key)  # once more: else a logout would not be final
+                self._take_back(move)  # once more: else a logout would not be final
         except StoreUnavailable as error:
             log.warning("%r: what is left of a move that failed was not cleared: %s", self, error)
+
+    def _take_back(self, move: _Move) -> None:
+        # On condition of their revisions: an id that an application chose may be another session's.
+        for revision in reversed(move.written):
+            if self.remove(move.key, revision):
+                break
 
     def _is_login(self, session: Session, snapshot: Snapshot) -> bool:
         user_key = session.get_user_key()

@@ -7,6 +7,7 @@ import secrets
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from typing import Any
 
 from .. import ids
 from ..errors import FormTokenUsed, SessionConflict, SessionDeleted, StoreUnavailable
@@ -131,7 +132,7 @@ class SessionWrites(SessionRecords):
         if mark is not None and mark in theirs._write_marks and not is_own:
             self._take_over(session, theirs, theirs)
             is_own = True
-        if self.on_conflict == "raise" and not is_own:
+        if self.on_conflict == "raise" and not is_own and self._holds_more(theirs, snapshot):
             log.warning("%r: session %s was changed by two requests at once", self, ids.short_hash(snapshot.key))
             raise SessionConflict(f"{self!r}: session {ids.short_hash(snapshot.key)} was changed meanwhile")
         if self.on_conflict == "merge" and not is_own:
@@ -140,10 +141,19 @@ class SessionWrites(SessionRecords):
             self._take_over(session, type(session).merge(base, session, theirs), theirs)
         if not is_own:
             self._set_marks(session, theirs._write_marks)
+        if theirs.id != session.id or not theirs._id_unseen:
+            session._set_id_time(theirs._id_time, theirs._id_unseen)  # of the id that it has now
         session.id = theirs.id
         session._access_time = max(session._access_time, theirs._access_time)
         session._snapshot = theirs._snapshot
         return theirs._snapshot
+
+    def _holds_more(self, theirs: Session, snapshot: Snapshot) -> bool:
+        """Tell whether others changed more of a session than its id, and since when that is in use."""
+        base, now = self.codec.load(snapshot.payload), theirs._snapshot
+        base._set_id_time(theirs._id_time, theirs._id_unseen)
+        self._set_marks(base, theirs._write_marks)
+        return now is None or not self.codec.is_same(self.codec.dump(base), now.payload)
 
     def _meanwhile(self, session: Session, snapshot: Snapshot) -> Found | None:
         """Return where a session is that others wrote, moved or emptied since its snapshot; None if it is gone."""
@@ -172,7 +182,8 @@ class SessionWrites(SessionRecords):
 
     def _mark_for(self, session: Session) -> int | None:
         """Return what a write leaves in the session where merging it twice would show."""
-        is_plain = type(session).merge.__func__ is _MERGE  # type: ignore[attr-defined]
+        merge: Any = type(session).merge  # a static method has no __func__
+        is_plain = getattr(merge, "__func__", merge) is _MERGE
         return None if is_plain and not session._used_tokens and self.on_conflict != "raise" else _new_mark()
 
     def _mark(self, session: Session, mark: int) -> None:

@@ -47,7 +47,7 @@ def taken_over(store: Any, snapshot: Snapshot) -> Snapshot:
     is_alike = _are_alike(store.codec, snapshot.store.codec)
     payload = snapshot.payload if is_alike else store.codec.dump(snapshot.store.codec.load(snapshot.payload))
     taken = Snapshot(store, snapshot.id, snapshot.key, payload, snapshot.revision, snapshot.accessed, snapshot.expires)
-    taken.is_foreign = not is_alike
+    taken.is_foreign, taken.is_outdated = not is_alike, is_alike and snapshot.is_outdated
     return taken
 
 

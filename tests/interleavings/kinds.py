@@ -154,6 +154,13 @@ def _django_flush(request: "Request", session: Any) -> None:
     session.flush()
 
 
+def _reseal(request: "Request") -> None:
+    request.world.store.reseal()
+    request.answered(False, None)
+
+
+#: What an operator does beside them.
+OPERATIONS: dict[str, Callable[["Request"], None]] = {"reseal": _reseal}
 KINDS: dict[str, Callable[["Request"], None]] = {
     "read": _by_manager(_read),
     "item": _by_manager(_item),

@@ -29,16 +29,16 @@ def every_pair(world: World, *happenings: str, kinds: Sequence[str] = tuple(KIND
             yield from told(world, requests)
 
 
-def some_triples(world: World, seconds: float, seed: int) -> Iterator[str | None]:
+def some_triples(world: World, seconds: float, seed: int, kinds: Sequence[str] = tuple(KINDS)) -> Iterator[str | None]:
     """Tell stories of three requests, and of what may happen beside them, in an order that was drawn, for so long.
 
     Yields None for each that broke nothing.
     """
     dice, until = random.Random(seed), time.monotonic() + seconds
-    names, happenings = list(KINDS), [(), (), ("a pause",), ("a sweep",)]
+    happenings = [(), (), ("a pause",), ("a sweep",)]
     while time.monotonic() < until:
-        kinds = (*dice.choices(names, k=3), *dice.choice(happenings))
-        yield next(told(world, world.run(kinds, dice.randrange)), None)
+        told_of = (*dice.choices(kinds, k=3), *dice.choice(happenings))
+        yield next(told(world, world.run(told_of, dice.randrange)), None)
 
 
 def every_strike(world: World, kinds: Sequence[str]) -> Iterator[str]:

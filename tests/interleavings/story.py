@@ -12,7 +12,7 @@ from session3.ids import make_id
 from session3.SessionManager import SessionManager
 from tests.sessions import Clock
 
-from .kinds import KINDS, TOKEN, Visited
+from .kinds import KINDS, OPERATIONS, TOKEN, Visited
 from .stepping import Director
 
 #: How a story may begin: what the session of the browser's cookie holds.
@@ -24,6 +24,8 @@ STARTS: dict[str, dict[str, Any]] = {
 }
 #: What may happen between two steps: the browser comes with the cookie that it has, seconds pass, and perhaps a sweep.
 HAPPENINGS: dict[str, tuple[float, bool]] = {"a pause": (11, False), "a sweep": (45, True)}
+
+ACTS = {**KINDS, **OPERATIONS}
 
 Choose = Callable[[int], int]
 
@@ -65,10 +67,13 @@ class Request:
 
 
 class World:
-    """A store with one session in it, a site on it, and the browser that holds the session's cookie."""
+    """A store with one session in it, a site on it, and the browser that holds the session's cookie.
 
-    def __init__(self, store: Any, start: str) -> None:
-        self.store = store
+    `older`: another store object on the same place, which wrote that session in an older way.
+    """
+
+    def __init__(self, store: Any, start: str, older: Any = None) -> None:
+        self.store, self.older = store, older or store
         self.clock: Clock = store.clock
         self.manager = SessionManager(store, Visited)
         self.renewing = SessionManager(store, Visited, renew_after=50)
@@ -84,7 +89,7 @@ class World:
         session._origin = 1
         session._creation_time = session._access_time = self.clock()
         self.clock.advance(100)
-        store.save_session(session)
+        self.older.save_session(session)
         self.first = self.page_cookie = str(session.id)
         self.jar: str | None = self.first
         self.issued: list[str | None] = [self.first]
@@ -106,7 +111,7 @@ class World:
         director = self.director
         director.strike = strike
         director.works = any(kind in HAPPENINGS for kind in kinds)
-        requests = [Request(self, number, kind) for number, kind in enumerate(kinds) if kind in KINDS]
+        requests = [Request(self, number, kind) for number, kind in enumerate(kinds) if kind in ACTS]
         ready: list[Any] = [self._started(request) for request in requests]
         waiting = [self._happening(kind) for kind in kinds if kind in HAPPENINGS]
         try:
@@ -124,7 +129,7 @@ class World:
         return requests
 
     def _started(self, request: Request) -> greenlet.greenlet:
-        started = greenlet.greenlet(lambda: KINDS[request.kind](request))
+        started = greenlet.greenlet(lambda: ACTS[request.kind](request))
         self.director.running[started] = request.number
         return started
 
