@@ -78,7 +78,7 @@ class ConnectionPool:
         if place.connection is None:
             return self._fill_or_wait(here, place)
         if self._clock() - place.used > MAX_IDLE:  # a firewall may have dropped it, and tells nobody
-            self.replace(place)
+            return self.replace(place)
         return place
 
     def give_back(self, place: Place) -> None:
@@ -97,11 +97,11 @@ class ConnectionPool:
         place.empty(is_broken)
         place.here.put(place)
 
-    def replace(self, place: Place) -> None:
-        """Open another connection in place of one that died; those that are idle will have died of the same."""
+    def replace(self, place: Place) -> Place:
+        """Return a place with another connection for one that died; those that are idle will have died of the same."""
         self._here.close()
         place.empty(is_broken=True)
-        self._fill(place)
+        return self._fill_or_wait(place.here, place)
 
     def close(self) -> None:
         """Close the idle connections; one that is at work is closed when it comes back. The next call opens another."""
@@ -110,15 +110,6 @@ class ConnectionPool:
 
     # ----------------------------------------------------------------------------------------------------------------
 
-    def _fill(self, place: Place) -> Place:
-        try:
-            generation = self._generation  # of before: a close meanwhile is meant for this one, too
-            place.fill(self._lend(), generation, self._clock())
-        except BaseException:
-            self.discard(place)
-            raise
-        return place
-
     def _fill_or_wait(self, here: Places, place: Place) -> Place:
         """Open a connection; or take the next that comes back, where the server may have no room for another."""
         deadline = time.monotonic() + self._timeout
@@ -126,8 +117,9 @@ class ConnectionPool:
         try:
             while place.connection is None:
                 kept.append(place)
+                generation = self._generation  # of before: a close meanwhile is meant for this one, too
                 try:
-                    place.fill(self._lend(), self._generation, self._clock())
+                    place.fill(self._lend(), generation, self._clock())
                 except StoreUnavailable:
                     if not here.filled:  # none of ours to wait for
                         raise

@@ -11,8 +11,9 @@ and must reach the caller as it is. Data does the same each time; so a call that
 (True, False)
 """
 
+import contextlib
 from collections.abc import Callable, Iterator
-from types import CodeType, TracebackType
+from types import CodeType, FrameType, TracebackType
 from typing import Any
 
 #: What is raised at another place each time, with the depth of the program or what memory is left.
@@ -55,6 +56,34 @@ def is_of_signal(error: BaseException) -> bool:
     handlers = [signal.getsignal(number) for number in signal.valid_signals()]
     codes = {code for handler in handlers if callable(handler) for code in _code_of(handler)}
     return any(code in codes for code, _ in _steps(error.__traceback__))
+
+
+def from_signal(error: BaseException) -> BaseException | None:
+    """Return what a signal's handler raised, where a driver made `error` of it, as of any TimeoutError; else None.
+
+    What was being handled long before, by who called, is none of it.
+    """
+    found: BaseException | None = error
+    while found is not None and not is_of_signal(found):
+        frames, found = _frames(found), found.__context__
+        if found is not None and not any(frame in frames for frame in _frames(found)[:1]):
+            return None
+    return found
+
+
+def _frames(error: BaseException) -> list[FrameType]:
+    frames, traceback = [], error.__traceback__
+    while traceback is not None:
+        frames.append(traceback.tb_frame)
+        traceback = traceback.tb_next
+    return frames
+
+
+class suppress(contextlib.suppress):
+    """As contextlib's, but for what a signal's handler raised."""
+
+    def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> bool:
+        return bool(super().__exit__(kind, error, traceback)) and (error is None or from_signal(error) is None)
 
 
 def _is_alike(one: Exception, other: Exception) -> bool:

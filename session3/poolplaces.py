@@ -17,6 +17,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 from .connections import never_close
+from .datafaults import suppress
 
 _POLL = 0.01  # seconds between two looks of a greenlet whose process was not patched
 
@@ -72,7 +73,7 @@ class Place:
         if self.here.pid != _getpid():
             never_close([connection])
         else:
-            with contextlib.suppress(Exception):  # one that is broken may fail to close, which is as good
+            with suppress(Exception):  # one that is broken may fail to close, which is as good
                 connection.close() if give_back is None else give_back(is_broken)
 
     def __del__(self) -> None:

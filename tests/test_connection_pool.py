@@ -156,6 +156,35 @@ def test_where_the_server_allows_no_more_the_next_that_comes_back_will_do(kind: 
     assert len(pool._here.idle) + len(pool._here.room) == 10
 
 
+def test_who_lost_one_that_the_server_still_counts_gets_the_next_that_comes_back(kind: type[Connection]) -> None:
+    def open() -> Loan:
+        if kind.opened == 2:
+            raise StoreUnavailable("too many clients")
+        return Loan(kind())
+
+    pool, got = ConnectionPool("a store", open, 10, 60.0), []
+    dead, other = pool.take(), pool.take()
+    connection = other.connection
+    thread = threading.Thread(target=lambda: got.append(pool.replace(dead)))
+    thread.start()
+    while not pool._here.waiting and thread.is_alive():
+        pass
+    pool.give_back(other)
+    thread.join()
+    assert [place.connection for place in got] == [connection]
+    pool.give_back(got.pop())
+    assert len(pool._here.idle) + len(pool._here.room) == 10
+
+
+def test_a_close_while_one_is_opened_is_meant_for_that_one_too(kind: type[Connection]) -> None:
+    def open() -> Loan:
+        pools[0].close()
+        return Loan(kind())
+
+    pools = [ConnectionPool("a store", open, 3, 0.0)]
+    assert use(pools[0]).is_closed
+
+
 def test_a_server_that_went_away_is_told_at_once(kind: type[Connection]) -> None:
     """Whoever waits for one that was at work meanwhile is told, too."""
 
@@ -209,8 +238,8 @@ def test_one_that_died_is_replaced_and_its_idle_siblings_with_it(pool: Connectio
     dead = places[0].connection
     for place in places[1:]:
         pool.give_back(place)
-    pool.replace(places[0])
-    assert places[0].connection is not dead and kind.closed == 3 and kind.opened == 4
+    fresh = pool.replace(places[0])
+    assert fresh.connection is not dead and kind.closed == 3 and kind.opened == 4
 
 
 def test_close_closes_what_is_idle_now_and_what_is_at_work_later(pool: ConnectionPool, kind: type[Connection]) -> None:
@@ -270,7 +299,7 @@ def test_an_exception_at_any_line_loses_no_place_and_no_connection(kind: type[Co
             pool.give_back(pool.take())
             pool.discard(pool.take())
             place = pool.take()
-            pool.replace(place)
+            place = pool.replace(place)
             pool.give_back(place)
             pool.close()
         except Interrupted:

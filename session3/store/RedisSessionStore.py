@@ -21,6 +21,7 @@ import math
 from collections.abc import Callable, Hashable, Iterator
 from typing import Any, TypeVar
 
+from ..datafaults import from_signal
 from ..errors import ConfigurationError, DamagedRecord
 from ..record import Record
 from . import redischeck, redislimits, redisrecord
@@ -176,13 +177,14 @@ class RedisSessionStore(RecordStore):
             finally:
                 self._turns.give(turn)
         except self._failures.all as error:
-            raise unavailable(self, error) from error
+            cause = from_signal(error)  # a request's time limit may be an OSError, and redis-py makes its own of it
+            raise unavailable(self, error) if cause is None else cause from error
 
     def _try(self, act: Callable[[Any], T]) -> T:
         try:
             return act(self._client())
         except self._failures.stale as error:
-            if isinstance(error, self._failures.hopeless):
+            if isinstance(error, self._failures.hopeless) or from_signal(error) is not None:
                 raise
             # It died while it was idle, or led to what is a replica by now; its neighbours may have, too. Once more is
             # safe: a write whose reply was lost is known by its revision.

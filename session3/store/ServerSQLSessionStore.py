@@ -1,6 +1,5 @@
 """What the stores on database servers share: connections that die, and errors that are ours."""
 
-import contextlib
 from abc import abstractmethod
 from collections.abc import Callable, Hashable, Sequence
 from functools import partial
@@ -8,6 +7,7 @@ from math import isfinite
 from typing import Any, TypeVar
 
 from ..ConnectionPool import ConnectionPool
+from ..datafaults import from_signal, suppress
 from ..errors import ConfigurationError, PayloadTooLarge, SessionError, StoreUnavailable
 from ..lenders import is_connection, lender, named
 from ..poolplaces import Loan
@@ -102,7 +102,7 @@ class ServerSQLSessionStore(ServerTable):
             max_connections = 1
             self._check_driver(conn)
             self._set_up(conn)
-            with contextlib.suppress(StoreUnavailable):  # a standby may be a primary when it is used
+            with suppress(StoreUnavailable):  # a standby may be a primary when it is used
                 self._check_role(conn)
         self._pool = ConnectionPool(self, self._lend, max_connections, timeout)
 
@@ -124,6 +124,7 @@ class ServerSQLSessionStore(ServerTable):
             except SessionError:
                 raise
             except Exception as error:  # whatever the opener raises, there is no connection
+                _pass_signals(error)
                 raise self._out_of_reach(error) from error
             try:
                 return self._made_fit(loan)
@@ -136,6 +137,7 @@ class ServerSQLSessionStore(ServerTable):
                 _end(loan, is_broken=True)
                 if not isinstance(error, Exception):
                     raise
+                _pass_signals(error)
                 if loan.give_back is None or self._is_given:
                     raise self._out_of_reach(error) from error
                 last = error  # it lay in the application's pool, dead
@@ -196,11 +198,15 @@ class ServerSQLSessionStore(ServerTable):
             try:
                 result = execute(connection, sql, parameters)
             except connection.Error as error:
+                if (cause := from_signal(error)) is not None:  # as below, though the driver calls it a loss
+                    _close(connection)
+                    pool.discard(place)
+                    raise cause from error
                 tries += 1
                 if self._is_lost(connection, error):
                     dead += 1
                     if dead <= self._others(place):
-                        pool.replace(place)
+                        place = pool.replace(place)
                         continue
                     pool.discard(place)
                 elif tries < _MAX_TRIES and self._is_deadlock(error):
@@ -240,21 +246,28 @@ class ServerSQLSessionStore(ServerTable):
 
 
 def _end(loan: Loan, is_broken: bool) -> None:
-    with contextlib.suppress(Exception):  # one that is broken may fail to close, which is as good
+    with suppress(Exception):  # one that is broken may fail to close, which is as good
         loan.connection.close() if loan.give_back is None else loan.give_back(is_broken)
+
+
+def _pass_signals(error: Exception) -> None:
+    cause = from_signal(error)
+    if cause is not None:
+        raise cause
 
 
 def _return(undo: Callable[[], object], give_back: Callable[[bool], None], is_broken: bool) -> None:
     if not is_broken:
         try:
             undo()
-        except Exception:  # it died meanwhile
-            is_broken = True
+        except Exception as error:  # it died meanwhile
+            give_back(True)
+            return _pass_signals(error)
     give_back(is_broken)
 
 
 def _close(connection: Any) -> None:
-    with contextlib.suppress(Exception):  # one that is broken may fail to close, which is as good
+    with suppress(Exception):  # one that is broken may fail to close, which is as good
         connection.close()
 
 
