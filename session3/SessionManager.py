@@ -24,7 +24,7 @@ from . import ids, managersettings
 from .cookies import CookieChange, CookieOptions, candidates, kept_until
 from .copies import private_copy
 from .errors import SessionDeleted, StoreUnavailable
-from .managersettings import NOT_GIVEN, Settled
+from .managersettings import NOT_GIVEN, settled
 from .Session import Session
 from .SessionKeeper import SessionKeeper
 from .store import older_stores
@@ -39,7 +39,7 @@ OnUnavailable = Literal["raise", "anonymous"]
 _beginning: ContextVar[Visit | None] = ContextVar("session3_beginning", default=None)
 
 
-class SessionManager(SessionKeeper, metaclass=Settled):
+class SessionManager(SessionKeeper):
     """Policy of a site's sessions. Subclass it and override what should be otherwise; overrides are honoured.
 
     What is not given is the class's, so that a subclass may say `idle_timeout = 900`; spans of time may be timedeltas.
@@ -100,6 +100,10 @@ class SessionManager(SessionKeeper, metaclass=Settled):
                 setattr(self, name, value)
         self.store = store
         self._check_settings()
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        cls.__init__ = settled(cls.__init__)  # type: ignore[method-assign]
 
     def _check_settings(self) -> None:
         """Check all that is set. Raises ConfigurationError."""

@@ -8,8 +8,9 @@ Traceback (most recent call last):
 session3.errors.ConfigurationError: idle_timeout is a number of seconds, a timedelta or None, not a str
 """
 
+import functools
 import math
-from abc import ABCMeta
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -41,13 +42,19 @@ def seconds(name: str, value: Any) -> float:
     return value
 
 
-class Settled(ABCMeta):
-    """Checks a manager once it is made, its subclass's `__init__` included: later each request would fail."""
+def settled(init: Callable[..., None]) -> Callable[..., None]:
+    """Return the `__init__` of a manager's class such that it is checked at the end: later each request would fail.
 
-    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
-        manager = super().__call__(*args, **kwargs)
-        manager._check_settings()
-        return manager
+    Not a metaclass, which would keep a site's class from having another one.
+    """
+
+    @functools.wraps(init)
+    def made(self: Any, *args: Any, **kwargs: Any) -> None:
+        init(self, *args, **kwargs)
+        if type(self).__init__ is made:  # else the one of the subclass is still at work
+            self._check_settings()
+
+    return made
 
 
 def settle(manager: Any, makes_its_own: bool) -> None:

@@ -16,8 +16,15 @@ import session3
 NAMES = sorted(module.name for module in pkgutil.walk_packages(session3.__path__, "session3."))
 MODULES = [name for name in NAMES if not name.endswith("__main__")]
 CLASS_MODULES = [name for name in MODULES if not name.rpartition(".")[2].islower()]
-DRIVERS = {"durus", "pymysql", "MySQLdb", "psycopg2", "psycopg", "redis", "cryptography"}
-FRAMEWORKS = {"quixote", "flask", "django", "starlette", "werkzeug"}
+DRIVERS = {
+    "durus", "pymysql", "MySQLdb", "psycopg2", "psycopg", "psycopg_pool", "sqlalchemy", "redis", "cryptography",
+    "gevent", "greenlet",
+}  # fmt: skip
+FRAMEWORKS = {"quixote", "flask", "django", "starlette", "werkzeug", "pyramid", "aiohttp"}
+
+#: Lines of a module, and of a function without its docstring, at most: "about 250" and "few over 30", with an end.
+MAX_MODULE, MAX_FUNCTION = 300, 35
+FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 def public_classes(module: ModuleType) -> list[str]:
@@ -47,6 +54,21 @@ def test_a_module_in_lower_case_is_not_there_for_one_class_of_its_name(name: str
     classes = [held.lower() for held in public_classes(module)]
     assert classes != [bare] or any(not held.__name__.startswith("_") for held in functions)
     assert bare not in ("utils", "util", "helpers", "common", "misc")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_module_and_no_function_is_long(name: str) -> None:
+    path = inspect.getsourcefile(import_module(name)) if not name.endswith("__main__") else None
+    lines = Path(path).read_text().splitlines() if path else []
+    assert len(lines) <= MAX_MODULE
+    functions = [node for node in ast.walk(ast.parse("\n".join(lines))) if isinstance(node, FUNCTIONS)]
+    assert [node.name for node in functions if _length(node) > MAX_FUNCTION] == []
+
+
+def _length(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    is_documented = ast.get_docstring(function) is not None
+    start = function.body[0].end_lineno if is_documented else function.lineno - 1
+    return (function.end_lineno or 0) - (start or 0)
 
 
 def imported_by(code: str) -> set[str]:

@@ -3,7 +3,7 @@
 import dataclasses
 from collections import OrderedDict, deque
 from datetime import timedelta
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import pytest
 
@@ -190,6 +190,27 @@ class TestOthers:
 
         with pytest.raises(ConfigurationError, match=r"Forgot.__init__ has to call super\(\).__init__\(store\)"):
             Forgot(VolatileSessionStore())
+
+    def test_whatever_else_it_derives_from_it_is_checked_when_it_is_made(self) -> None:
+        class Greeter(Protocol):
+            greeting: str
+
+        class Strict:
+            def __init__(self, store: Any) -> None:
+                super().__init__(store)  # type: ignore[call-arg]
+                vars(self)["idle_timeout"] = -1.0
+
+        class Site(Strict, SessionManager, Greeter):
+            greeting = "hello"
+
+        class Part(Site):
+            def __init__(self, store: Any) -> None:
+                super().__init__(store)
+                self.idle_timeout = 60.0
+
+        assert Part(VolatileSessionStore()).idle_timeout == 60
+        with pytest.raises(ConfigurationError, match="idle_timeout"):
+            Site(VolatileSessionStore())
 
     def test_one_that_sets_the_store_itself_works(self) -> None:
         class Mine(SessionManager):

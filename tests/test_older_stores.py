@@ -1,5 +1,6 @@
 """Stores of three methods, as they were written for session3 3.4.1, for Quixote's own manager, or for none."""
 
+import contextlib
 import copy
 import pickle
 from collections.abc import Iterator
@@ -385,6 +386,32 @@ def test_an_adopted_store_is_set_up_and_swept_as_it_can() -> None:
     manager.store.setup()
     logged_in(manager)
     assert manager.store.delete_old_sessions(5) == (0, 1) and manager.store.delete_old_sessions(-1) == (1, 0)
+
+
+def test_an_adopted_store_is_asked_whether_it_is_ready_and_for_what_else_the_contract_has() -> None:
+    class Asked(OfNoBase):
+        def check(self) -> None:
+            raise StoreUnavailable("it is full")
+
+        def delete_expired_sessions(self) -> None:
+            self.log.append("swept")
+
+        def locked(self, id: str, timeout: float, lease: float) -> Any:
+            return contextlib.nullcontext((id, timeout, lease))
+
+    inner: Any = Asked()
+    store = SessionManager(inner).store
+    with pytest.raises(StoreUnavailable, match="it is full"):
+        store.check()
+    assert store.delete_expired_sessions() == (0, 0) and inner.log == ["swept"]
+    with store.locked("session1", lease=5.0) as lock:
+        assert lock == ("session1", 10.0, 5.0)
+    plain: Any = OfNoBase()
+    SessionManager(plain).store.check()
+    with pytest.raises(NotImplementedError, match="AdoptedStore"):
+        SessionManager(plain).store.delete_expired_sessions()
+    with pytest.raises(NotImplementedError, match="AdoptedStore"):
+        SessionManager(plain).store.locked("session1")
 
 
 @pytest.mark.parametrize("store", [{}, None, 7, object(), [], lambda: None])

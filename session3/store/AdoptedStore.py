@@ -3,6 +3,7 @@
 import contextlib
 import inspect
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 from .SessionStore import SessionStore
@@ -89,6 +90,20 @@ class AdoptedStore(SessionStore):
 
     def setup(self, *, overwrite: bool = False) -> None:
         self._tell("setup", **({"overwrite": True} if overwrite else {}))
+
+    def check(self) -> None:
+        self._tell("check")
+
+    def delete_expired_sessions(self) -> tuple[int, int]:
+        if not callable(getattr(self.inner, "delete_expired_sessions", None)):
+            return super().delete_expired_sessions()
+        return self.inner.delete_expired_sessions() or (0, 0)
+
+    def locked(self, id: str, timeout: float = 10.0, lease: float = 60.0) -> AbstractContextManager[Any]:
+        if not callable(getattr(self.inner, "locked", None)):
+            return super().locked(id, timeout, lease)
+        lock: AbstractContextManager[Any] = self.inner.locked(id, timeout, lease)
+        return lock
 
     def delete_old_sessions(self, minutes: float) -> tuple[int, int]:
         if not callable(getattr(self.inner, "delete_old_sessions", None)):

@@ -14,7 +14,8 @@ Files have mode 0600 and the folder 0700, or others where `mode` and `group` say
 or with `hash_ids` its SHA-256. What else is in the folder is left alone, and so is a link. Hard links are not needed.
 With `durable` a save and a delete survive a power cut, too: each waits for the disk.
 A folder that session3 3.4.1 filled is read as it is, and each of its sessions is rewritten at its next save; not where
-a `secret_key` or `encryption_key` is set, since its files bear no signature. With `hash_ids` they keep their names.
+a `secret_key` or `encryption_key` is set, since its files bear no signature, unless `accepts` says so.
+With `hash_ids` they keep their names.
 """
 
 import contextlib

@@ -25,8 +25,8 @@ Each write adds to the file: call `pack` now and then, at night perhaps. In the 
 `session3`, a BTree of PersistentDicts by key; each leads to another one, `touched`, for what a touch writes.
 
 What session3 3.4.1 kept in the root under `sessions` is read as it is, and each session is rewritten at its next save;
-not where a `secret_key` or `encryption_key` is set, since it bears no signature. A file that was removed or replaced
-is noticed before each transaction.
+not where a `secret_key` or `encryption_key` is set, since it bears no signature, unless `accepts` says so. A file
+that was removed or replaced is noticed before each transaction.
 """
 
 import dataclasses
@@ -220,7 +220,10 @@ class DurusSessionStore(RecordStore):
     # -- what session3 3.4.1 left ------------------------------------------------------------------------------------
 
     def _old(self, root: Any) -> OldDurusSessions:
-        return OldDurusSessions(root, self.codec, lambda key, what: self._report(logging.WARNING, key, what))
+        def report(key: str, what: str) -> None:
+            self._report(logging.WARNING, key, what)
+
+        return OldDurusSessions(root, self.codec, report, self._reads_unsealed())
 
     def _rewrite(self, root: Any, key: str, record: Record, revision: int) -> bool:
         """Put a record in place of an old session of this revision; False if there is none."""

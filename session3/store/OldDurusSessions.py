@@ -16,9 +16,15 @@ NAME = "sessions"
 
 
 class OldDurusSessions:
-    """The old sessions under a root, as records; made anew in each transaction. `report` is told what can't be read."""
+    """The old sessions under a root, as records; made anew in each transaction. `report` is told what can't be read.
 
-    def __init__(self, root: Any, codec: SessionCodec, report: Callable[[str, str], None]) -> None:
+    `reads_unsealed`: whether they may be opened, though they bear no seal.
+    """
+
+    def __init__(
+        self, root: Any, codec: SessionCodec, report: Callable[[str, str], None], reads_unsealed: bool
+    ) -> None:
+        self._reads_unsealed = reads_unsealed
         self._root = root
         self._codec = codec
         self._report = report
@@ -49,11 +55,11 @@ class OldDurusSessions:
         record = self.look(key)
         if record is None:
             return None
-        if self._codec.is_sealed:
+        if not self._reads_unsealed:
             self._report(key, UNSIGNED)
             return None
         try:
-            return record._replace(payload=self._codec.dump(self._sessions[key]))
+            return record._replace(payload=self._codec.seal(key, self._codec.dump(self._sessions[key])))
         except SerializationError as error:
             self._report(key, f"of session3 3.4.1 can't be taken over: {error}")
             return None

@@ -191,6 +191,11 @@ class PostgresSessionStore(ServerSQLSessionStore):
             self._has_table()  # raises, and says which
         return self._unavailable(error)
 
+    def _unavailable(self, error: Exception) -> StoreUnavailable:
+        # Of a row that it refuses the server shows all that is in it, beside what is wrong: the id, too.
+        primary = getattr(getattr(error, "diag", None), "message_primary", None)
+        return super()._unavailable(error if primary is None else Exception(primary))
+
     def create(self) -> None:
         for _ in range(_MAX_RIVALS):
             with contextlib.suppress(StoreNotSetUp):  # somebody else overwrites it, and it is gone before its index

@@ -18,7 +18,7 @@ in a copy whose two files are of different moments, is damage. An existing shelf
 None for a session that was deleted, until the next sweep; and a second key, the id and ":touched", where a session was
 read but not changed for a while. A damaged value that does not even begin as a session does is left alone, also by the
 sweep: it may be yours. What session3 3.4.1 left in a shelf is read as it is, and each session is rewritten at its next
-save; not where a `secret_key` or `encryption_key` is set, since it bears no signature.
+save; not where a `secret_key` or `encryption_key` is set, since it bears no signature, unless `accepts` says so.
 """
 
 import contextlib
@@ -218,7 +218,7 @@ class ShelveSessionStore(RecordStore):
             record = shelverecord.unpack(key, value)
         except DamagedRecord as error:
             upstream = shelverecord.unpack_upstream(key, value) if shelverecord.names_class(error) else None
-            if upstream is None or (is_to_open and self.codec.is_sealed):
+            if upstream is None or (is_to_open and not self._reads_unsealed()):
                 if upstream is None:
                     self._report_damage(key, error)
                 else:

@@ -30,7 +30,7 @@ TOUCHED = b":touched"
 DEAD = pickle.dumps(None, 5)
 
 #: Why a session of 3.4.1 may not be opened.
-UNSIGNED = "is of session3 3.4.1, and not read where a key is set, since it bears no signature"
+UNSIGNED = "is of session3 3.4.1, and not read where a key is set, since it bears no signature: see accepts="
 
 _HEAD_AT, _HEAD = 11, b"}\x94(\x8c\x07payload\x94"  # how a record goes on behind protocol and length
 _PROTOCOL = b"\x80\x05"

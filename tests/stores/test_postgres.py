@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from session3.errors import StoreUnavailable
 from session3.store.PostgresSessionStore import PostgresSessionStore
 
 from ..contract import (
@@ -331,3 +332,14 @@ def test_a_table_in_a_schema(connect: Any) -> None:
         assert session is None
         assert store._query("SELECT to_regclass('shop.visits')::text", ()) == [("shop.visits",)]
         store._change("DROP SCHEMA shop CASCADE", ())
+
+
+@pytest.mark.parametrize("driver", ["psycopg2", "psycopg"])
+def test_a_row_that_the_server_refuses_is_not_shown(store: Any, table: str, postgres: Any, driver: str) -> None:
+    connect = importlib.import_module(driver).connect
+    store._change(f"ALTER TABLE {table} ADD CHECK (length(user_key) < 5)", ())
+    with PostgresSessionStore(lambda: connect(**postgres.settings), table) as other:
+        with pytest.raises(StoreUnavailable, match="violates check constraint") as failure:
+            stored(other, user="alice of the sales department", secret="4711")
+        said = str(failure.value)
+        assert "Failing row" in str(failure.value.__cause__) and "Failing row" not in said and "alice" not in said

@@ -298,7 +298,7 @@ def test_check_says_that_permission_is_missing(open_path: Path) -> None:
 # -- the end of a program --------------------------------------------------------------------------------------------
 
 END = """
-import sys, threading, time, session3
+import sys, threading, session3
 from session3.DictSession import DictSession
 store = session3.open_store(sys.argv[1])
 for n in range(20):
@@ -312,10 +312,13 @@ def work():
         session["n"] += 1
         store.save_session(session)
         store.load_session("session2")
+        rounds.release()
 if sys.argv[2] == "busy":
+    rounds = threading.Semaphore(0)
     for _ in range(3):
         threading.Thread(target=work, daemon=True).start()
-    time.sleep(0.3)
+    for _ in range(20):
+        rounds.acquire()
 """
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from session3.Accepted import Accepted
 from session3.DictSession import DictSession
 from session3.durusfiles import DurusFile, open_file
 from session3.errors import StoreExists
@@ -166,6 +167,26 @@ def test_it_is_not_opened_where_a_key_is_set(place: Place, clock: Clock, option:
     assert place.open().load_session(ID).user == "alice"
     clock.advance(1000)
     assert place.open(**options).delete_old_sessions(10) == (2, 0)
+
+
+@pytest.mark.parametrize("option", ["secret_key", "encryption_key"])
+def test_it_is_opened_where_what_bears_no_seal_is_accepted_and_sealed_at_its_next_save(
+    place: Place, clock: Clock, option: str
+) -> None:
+    if option == "encryption_key":
+        pytest.importorskip("cryptography", reason="needs cryptography: pip install 'session3[crypto]'")
+    options = {option: "0123456789abcdef0123456789abcdef"}
+    unsealed: Any = {option: None}
+    accepts = {"accepts": [Accepted(until=clock() + 100, **unsealed)]}
+    store = place.open(**options, **accepts)
+    session = store.load_session(ID)
+    assert session.user == "alice" and store.has_session("oldsession1")
+    session["n"] = 1
+    store.save_session(session)
+    clock.advance(1000)
+    for more in ({}, accepts):
+        store = place.open(**options, **more)
+        assert dict(store.load_session(ID)) == {"cart": ["tea"], "n": 1} and store.load_session("oldsession1") is None
 
 
 # -- what else may be there ------------------------------------------------------------------------------------------
