@@ -237,6 +237,8 @@ class Model:
         try:
             if not self._is_current(copy):
                 self._catch_up(copy)
+                if copy.came_back and copy.state.is_empty():
+                    raise Gone  # there is nothing to move
             if grace is not None and copy.id != old_id:
                 self.save(copy)  # another request renewed it first, and once is enough
                 return True

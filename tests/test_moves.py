@@ -77,6 +77,30 @@ class TestAStoreThatRaisesConflicts:
             manager.finish(visit)
 
 
+@pytest.mark.parametrize("on_conflict", ["merge", "last", "raise"])
+def test_who_only_gets_a_new_id_takes_back_nothing_and_meets_no_conflict(clock: Clock, on_conflict: str) -> None:
+    manager = manager_of(clock, on_conflict=on_conflict)
+    cookie = logged_in(manager)
+    visit, _ = begin(manager, cookie)
+    changing, changed = begin(manager, cookie)
+    changed["n"] = 1
+    manager.finish(changing)
+    visit.cycle_session(10)
+    change = manager.finish(visit)
+    assert change is not None and begin(manager, change.value)[1]["n"] == 1
+
+
+def test_what_was_emptied_gets_no_new_id_where_nothing_was_added(clock: Clock) -> None:
+    manager = manager_of(clock)
+    cookie = logged_in(manager)
+    (renewing, _), (emptying, emptied) = begin(manager, cookie), begin(manager, cookie)
+    renewing.cycle_session(10)
+    emptied.user = None
+    manager.finish(emptying)
+    assert manager.finish(renewing) is None
+    assert list(manager.store.iter_sessions()) == []
+
+
 class TestAnOldId:
     @pytest.mark.parametrize("on_conflict", ["merge", "last", "raise"])
     def test_leads_on_where_a_request_in_flight_changed_the_session(self, clock: Clock, on_conflict: str) -> None:

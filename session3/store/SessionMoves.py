@@ -84,6 +84,8 @@ class SessionMoves(SessionWrites):
                 if move.grace is None and self._is_login(session, move.snapshot) and self._is_rotated(move.snapshot):
                     return True  # another request logged in first, under an id of its own; this login stands, too
                 raise
+            if session._came_back and not session.has_info():
+                raise SessionDeleted(f"{self!r}: session {ids.short_hash(old_key)} was emptied meanwhile")
             if move.grace is not None and move.snapshot.key != old_key:
                 theirs = self.codec.load(move.snapshot.payload)
                 session._set_id_time(theirs._id_time, theirs._id_unseen)

@@ -132,14 +132,8 @@ class SessionWrites(SessionRecords):
         if mark is not None and mark in theirs._write_marks and not is_own:
             self._take_over(session, theirs, theirs)
             is_own = True
-        if self.on_conflict == "raise" and not is_own and self._holds_more(theirs, snapshot):
-            log.warning("%r: session %s was changed by two requests at once", self, ids.short_hash(snapshot.key))
-            raise SessionConflict(f"{self!r}: session {ids.short_hash(snapshot.key)} was changed meanwhile")
-        if self.on_conflict == "merge" and not is_own:
-            base = self.codec.load(snapshot.payload)
-            base.id, base._creation_time, base._access_time = session.id, session._creation_time, snapshot.accessed
-            self._take_over(session, type(session).merge(base, session, theirs), theirs)
         if not is_own:
+            self._take_in(session, snapshot, theirs)
             self._set_marks(session, theirs._write_marks)
         if theirs.id != session.id or not theirs._id_unseen:
             session._set_id_time(theirs._id_time, theirs._id_unseen)  # of the id that it has now
@@ -148,12 +142,24 @@ class SessionWrites(SessionRecords):
         session._snapshot = theirs._snapshot
         return theirs._snapshot
 
-    def _holds_more(self, theirs: Session, snapshot: Snapshot) -> bool:
-        """Tell whether others changed more of a session than its id, and since when that is in use."""
-        base, now = self.codec.load(snapshot.payload), theirs._snapshot
-        base._set_id_time(theirs._id_time, theirs._id_unseen)
-        self._set_marks(base, theirs._write_marks)
-        return now is None or not self.codec.is_same(self.codec.dump(base), now.payload)
+    def _take_in(self, session: Session, snapshot: Snapshot, theirs: Session) -> None:
+        """Do with what others changed as `on_conflict` says. To get another id is no change, of neither side."""
+        if self.on_conflict != "merge" and self._holds_more(session, snapshot):
+            if self.on_conflict == "last":
+                return
+            if self._holds_more(theirs, snapshot):
+                log.warning("%r: session %s was changed by two requests at once", self, ids.short_hash(snapshot.key))
+                raise SessionConflict(f"{self!r}: session {ids.short_hash(snapshot.key)} was changed meanwhile")
+        base = self.codec.load(snapshot.payload)
+        base.id, base._creation_time, base._access_time = session.id, session._creation_time, snapshot.accessed
+        self._take_over(session, type(session).merge(base, session, theirs), theirs)
+
+    def _holds_more(self, session: Session, snapshot: Snapshot) -> bool:
+        """Tell whether a request changed more of a session than its id, and since when that is in use."""
+        base = self.codec.load(snapshot.payload)
+        base._set_id_time(session._id_time, session._id_unseen)
+        self._set_marks(base, session._write_marks)
+        return not self.codec.is_same(self.codec.dump(session), self.codec.dump(base))
 
     def _meanwhile(self, session: Session, snapshot: Snapshot) -> Found | None:
         """Return where a session is that others wrote, moved or emptied since its snapshot; None if it is gone."""

@@ -154,6 +154,27 @@ def _django_flush(request: "Request", session: Any) -> None:
     session.flush()
 
 
+def _at_once(twin: Any) -> None:
+    """Run a coroutine that waits for nothing: here its calls of the store are steps, in no other thread."""
+    for _ in twin.__await__():
+        raise AssertionError("it waits")
+
+
+def _django_asave(request: "Request", session: Any) -> None:
+    _at_once(session.aset(request.mark, 1))
+    _at_once(session.asave())
+
+
+def _django_alogin(request: "Request", session: Any) -> None:
+    _at_once(session.aset("_auth_user_id", request.mark))
+    _at_once(session.acycle_key())
+    _at_once(session.asave())
+
+
+def _django_aflush(request: "Request", session: Any) -> None:
+    _at_once(session.aflush())
+
+
 def _reseal(request: "Request") -> None:
     request.world.store.reseal()
     request.answered(False, None)
@@ -182,11 +203,14 @@ KINDS: dict[str, Callable[["Request"], None]] = {
     "Django login": _by_django(_django_login),
     "Django cycle": _by_django(_django_cycle),
     "Django flush": _by_django(_django_flush),
+    "Django asave": _by_django(_django_asave),
+    "Django alogin": _by_django(_django_alogin),
+    "Django aflush": _by_django(_django_aflush),
 }
 
-ITEMS = {"item", "renew and item", "cycle and item", "Django save"}
+ITEMS = {"item", "renew and item", "cycle and item", "Django save", "Django asave"}
 POSTS = {"post", "last post", "login by form"}
-LOGINS = {"login", "login by form", "logout and login", "Django login"}
-LOGOUTS = {"logout", "logout and login", "Django flush"}
+LOGINS = {"login", "login by form", "logout and login", "Django login", "Django alogin"}
+LOGOUTS = {"logout", "logout and login", "Django flush", "Django aflush"}
 #: What takes a user off the session, whether or not that is called a logout.
 PARTINGS = {*LOGOUTS, "empty", "last post"}

@@ -73,6 +73,9 @@ class Told:
         users = {_user(session) for session in self.live} - {None}
         has_parted = any(request.kind in PARTINGS for request in self.requests)
         expected = self.world.start in ("a user", "a renewed id") or bool(logins)
+        # An id that was taken off is like a login: of two at once both stand, and who goes on from one decides.
+        is_parted_in_two = len(self.requests) > 2 and bool(self._done({"another id"}))
+        is_told = logins and not (has_parted or is_parted_in_two or self.is_struck)
         if self.jar is None:
             if users and self.world.jar is not None:
                 yield "the browser's cookie is dead, and its user is logged in"
@@ -80,7 +83,7 @@ class Told:
                 yield "the browser is logged out"
         elif expected and not has_parted and _user(self.jar) is None:
             yield "the browser has a session without a user"
-        elif logins and not has_parted and not self.is_struck and _user(self.jar) not in users_of_logins:
+        elif is_told and _user(self.jar) not in users_of_logins:
             yield "a login is undone"
 
     # -- an id from before a login -------------------------------------------------------------------------------------

@@ -12,9 +12,12 @@ from .stepping import FAULTS
 from .story import Choose, Request, World, every_order
 
 #: Kinds that do at the store what another one does, too: left out where time is short.
-TWINS = {"attribute", "login by form", "cycle and item", "renew and item", "logout and login"}
+TWINS = {
+    "attribute", "login by form", "cycle and item", "renew and item", "logout and login",
+    "Django asave", "Django alogin", "Django aflush",
+}  # fmt: skip
 #: What an outage in the middle of a request can't be told from: a self-saving session has done half by then.
-SELF_SAVING = {"Django login"}
+SELF_SAVING = {"Django login", "Django alogin"}
 
 #: Kinds that are told with outages: of each sort that there is at the store one.
 STRUCK = ["count", "post", "login", "logout", "renew", "empty", "another id"]

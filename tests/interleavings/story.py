@@ -77,7 +77,7 @@ class World:
         self.clock: Clock = store.clock
         self.manager = SessionManager(store, Visited)
         self.renewing = SessionManager(store, Visited, renew_after=50)
-        self.django: Any = for_store(store)
+        self.django: Any = type("SessionStore", (for_store(store),), {"_in_thread": classmethod(_here)})
         self.start = start
 
     def begin_anew(self) -> None:
@@ -144,6 +144,10 @@ class World:
                 self.store.delete_expired_sessions()
 
         return greenlet.greenlet(happen)
+
+
+async def _here(cls: Any, call: Callable[..., Any], *arguments: Any) -> Any:
+    return call(*arguments)
 
 
 def _copied(value: Any) -> Any:
