@@ -7,6 +7,8 @@
 | a pool of psycopg2 or psycopg_pool, an Engine of SQLAlchemy | is given back after each statement |
 | a function that returns one of SQLAlchemy's, or a context manager (`pool.connection`) | likewise |
 
+In a forked child an Engine begins anew; a pool of another kind that was open before the fork is refused.
+
 >>> lender("postgresql://shop:hunter2@db/shop", 10.0)
 Traceback (most recent call last):
     ...
@@ -20,7 +22,9 @@ import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
+from weakref import WeakKeyDictionary
 
+from .connections import never_close
 from .errors import ConfigurationError, StoreUnavailable
 from .poolplaces import Loan, nap
 
@@ -36,11 +40,14 @@ def lender(conn: Any, timeout: float) -> Callable[[], Loan]:
     source = getattr(conn, "__self__", conn)  # of pool.getconn, engine.raw_connection
     if hasattr(source, "getconn") and hasattr(source, "putconn"):
         _refuse_async(source.getconn, source)
-        is_waiting = any(base.__module__.startswith("psycopg_pool") for base in type(source).__mro__)
-        return partial(_psycopg_pools if is_waiting else _psycopg2_pools, source, timeout)
+        if any(base.__module__.startswith("psycopg_pool") for base in type(source).__mro__):
+            return _OfOneProcess(
+                partial(_psycopg_pools, source, timeout), partial(_enter_psycopg, source, source.closed)
+            )
+        return _OfOneProcess(partial(_psycopg2_pools, source, timeout), partial(_enter_psycopg2, source))
     if hasattr(source, "raw_connection"):
         _refuse_async(source.raw_connection, source)
-        return partial(_from_function, source.raw_connection)
+        return _OfOneProcess(partial(_from_function, source.raw_connection), partial(_enter_engine, source))
     if is_connection(conn):
         return partial(_the_one, conn, os.getpid())
     if callable(conn):
@@ -50,6 +57,12 @@ def lender(conn: Any, timeout: float) -> Callable[[], Loan]:
 
 def is_connection(conn: Any) -> bool:
     return hasattr(conn, "cursor") and hasattr(conn, "commit")
+
+
+def is_one_for_all(conn: Any) -> bool:
+    """Tell whether a pool hands the one connection that it has to several threads at once."""
+    pool = getattr(getattr(conn, "__self__", conn), "pool", None)
+    return any(base.__name__ == "StaticPool" for base in type(pool).__mro__)
 
 
 def named(given: object) -> str:
@@ -76,11 +89,61 @@ def _keep(is_broken: bool) -> None:
 def _from_function(open: Callable[[], Any]) -> Loan:
     given = open()
     if hasattr(given, "driver_connection"):
-        return Loan(given.driver_connection, partial(_give_to_engine, given))
+        return _of_this_process(Loan(given.driver_connection, partial(_give_to_engine, given)))
     if not is_connection(given) and hasattr(given, "__exit__"):
         connection = given.__enter__()
-        return Loan(connection, partial(_leave, given, connection))
+        return _of_this_process(Loan(connection, partial(_leave, given, connection)))
     return Loan(given)
+
+
+# -- forks: of two processes on one connection, each would read the other's replies, which are other users' sessions ---
+
+
+class _OfOneProcess:
+    """`enter`: what is done, once, where the pool may have connections of a parent; it may raise."""
+
+    def __init__(self, lend: Callable[[], Loan], enter: Callable[[], object]) -> None:
+        self._lend, self._enter = lend, enter
+        self._pid = os.getpid()
+
+    def __call__(self) -> Loan:
+        if self._pid != os.getpid():  # asked of the system each time: a fork in C calls no hook
+            self._enter()
+            self._pid = os.getpid()
+        return self._lend()
+
+
+def _enter_engine(engine: Any) -> None:
+    never_close([engine.pool])  # as some drivers would, with its connections, and end the parent's
+    engine.dispose(close=False)
+
+
+def _enter_psycopg2(pool: Any) -> None:
+    if getattr(pool, "_pool", True) or getattr(pool, "_used", True):
+        raise _of_parent()
+
+
+def _enter_psycopg(pool: Any, was_closed: bool) -> None:
+    # Opened since: by this process, if threads work for it, since none comes along through a fork.
+    if not was_closed or not any(thread.is_alive() for thread in getattr(pool, "_workers", ())):
+        raise _of_parent()
+
+
+_pids: WeakKeyDictionary[Any, int] = WeakKeyDictionary()  # of connections that a function got from a pool
+
+
+def _of_this_process(loan: Loan) -> Loan:
+    if _pids.setdefault(loan.connection, os.getpid()) == os.getpid():
+        return loan
+    never_close([loan.connection])
+    raise _of_parent()
+
+
+def _of_parent() -> StoreUnavailable:
+    return StoreUnavailable(
+        "this process was forked from the one that opened the pool, and its connections are the parent's: open the pool"
+        " after the fork, in each process (with gunicorn in post_fork, with an Engine engine.dispose(close=False))"
+    )
 
 
 def _give_to_engine(proxy: Any, is_broken: bool) -> None:

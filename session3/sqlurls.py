@@ -46,8 +46,9 @@ _PYMYSQL, _MYSQLDB = {"pymysql": "pymysql"}, {"MySQLdb": "mysqlclient"}
 POSTGRES_DRIVERS = {"": _PSYCOPG2 | _PSYCOPG, "psycopg2": _PSYCOPG2, "psycopg": _PSYCOPG}
 MYSQL_DRIVERS = {"": _PYMYSQL | _MYSQLDB, "pymysql": _PYMYSQL, "mysqldb": _MYSQLDB}
 
-#: What providers and other libraries write, and means nothing here: we always send UTF-8, and reconnect.
+#: What providers and other libraries write, and means nothing here: we send UTF-8, reconnect, and notice a pooler.
 _IGNORED = ("charset", "collation", "reconnect")
+_IGNORED_BY_POSTGRES = ("pgbouncer", "supa")
 
 
 class Opener:
@@ -92,6 +93,8 @@ def postgres(address: Address) -> Opener:
         settings[name] = address.take(name, positive) or settings[name]
     if address.take("ssl", flag):
         settings["sslmode"] = "require"
+    for name in _IGNORED_BY_POSTGRES:
+        address.take(name, text)
     for name in _LIBPQ:
         given = address.take(name, _LIBPQ_VALUES.get(name, text))
         settings[name] = settings.get(name) if given is None else given

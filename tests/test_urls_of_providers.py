@@ -48,6 +48,9 @@ POSTGRES: list[tuple[str, dict[str, Any], str]] = [
     # Of several the one that takes writes.
     ("postgresql://h1,h2:5433/db", {"port": ",5433", "target_session_attrs": "read-write"}, "h1,h2:5433/db"),
     ("postgresql:///db?host=h1,h2", {"host": "h1,h2", "target_session_attrs": "read-write"}, "h1,h2/db"),
+    # Of a pooler, which the store notices by itself.
+    ("postgresql://u.x:p@h:6543/db?pgbouncer=true&supa=base-pooler.x", {"user": "u.x", "port": 6543}, "h:6543/db"),
+    ("postgresql://u:p@h/db?sslmode=require&options=endpoint%3Dx", {"options": "endpoint=x"}, "h/db"),
     ("postgresql://[::1]:5433/db", {"host": "::1", "port": 5433}, "::1:5433/db"),
     ("postgresql:///db?host=/run/postgresql", {"host": "/run/postgresql"}, "/run/postgresql/db"),
     ("postgresql://u@%2Frun%2FPostgreSQL/db", {"host": "/run/PostgreSQL", "user": "u"}, "/run/PostgreSQL/db"),

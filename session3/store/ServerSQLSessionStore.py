@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from ..ConnectionPool import ConnectionPool
 from ..datafaults import from_signal, suppress
 from ..errors import ConfigurationError, PayloadTooLarge, SessionError, StoreUnavailable
-from ..lenders import is_connection, lender, named
+from ..lenders import is_connection, is_one_for_all, lender, named
 from ..poolplaces import Loan
 from .ServerTable import ServerTable
 
@@ -104,7 +104,7 @@ class ServerSQLSessionStore(ServerTable):
             self._set_up(conn)
             with suppress(StoreUnavailable):  # a standby may be a primary when it is used
                 self._check_role(conn)
-        self._pool = ConnectionPool(self, self._lend, max_connections, timeout)
+        self._pool = ConnectionPool(self, self._lend, 1 if is_one_for_all(conn) else max_connections, timeout)
 
     def __repr__(self) -> str:
         where = "not connected yet" if self._where is None else self._where

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any, TypeVar
 
-from ..datafaults import is_of_signal
+from ..datafaults import from_signal
 from ..errors import StoreUnavailable
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -24,8 +24,7 @@ def unavailable_on(*errors: type[BaseException]) -> Callable[[F], F]:
                 try:
                     yield from method(self, *args, **kwargs)
                 except errors as error:
-                    if is_of_signal(error):
-                        raise
+                    _pass_signals(error)
                     raise unavailable(self, error) from error
 
             return generate  # type: ignore[return-value]
@@ -35,9 +34,7 @@ def unavailable_on(*errors: type[BaseException]) -> Callable[[F], F]:
             try:
                 return method(self, *args, **kwargs)
             except errors as error:
-                if is_of_signal(error):  # a request's time limit, which may be a TimeoutError, and that an OSError
-                    _let_go(error)
-                    raise
+                _pass_signals(error)
                 raise unavailable(self, error) from error
             except BaseException as error:
                 _let_go(error)
@@ -46,6 +43,14 @@ def unavailable_on(*errors: type[BaseException]) -> Callable[[F], F]:
         return call  # type: ignore[return-value]
 
     return decorate
+
+
+def _pass_signals(error: BaseException) -> None:
+    """Raise a signal's exception: a request's time limit may be a TimeoutError, and that is an OSError."""
+    cause = from_signal(error)
+    if cause is not None:
+        _let_go(error)
+        raise cause
 
 
 def _let_go(error: BaseException) -> None:

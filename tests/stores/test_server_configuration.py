@@ -195,7 +195,7 @@ def _given(open: Callable[[], Any], way: str, driver: str, settings: dict[str, A
         connection = open()
         return connection, connection.close
     if driver == "psycopg2":
-        pool = import_module("psycopg2.pool").ThreadedConnectionPool(0, 2, **settings)
+        pool = import_module("psycopg2.pool").ThreadedConnectionPool(1, 2, **settings)
         return pool, pool.closeall
     pool = import_module("psycopg_pool").ConnectionPool(kwargs=settings, min_size=0, max_size=2, open=True)
     return pool, pool.close

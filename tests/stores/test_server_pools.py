@@ -218,7 +218,7 @@ for _ in range(3):
 @pytest.mark.parametrize("end", ["", "store.close()"])
 def test_a_process_ends_beside_daemon_threads_in_a_call(store: Any, driver: str, server: Any, end: str) -> None:
     code = _EXIT.format(store=type(store).__name__, end=end)
-    for _ in range(3):
+    for _ in range(2):  # more of them in the faults' table
         run = subprocess.run(
             [sys.executable, "-c", code, driver, json.dumps(server.settings)],
             cwd=ROOT, capture_output=True, text=True, timeout=60,
@@ -244,16 +244,19 @@ def application(environ, start_response):
 """
 
 
-@pytest.mark.parametrize("preload", [[], ["--preload"]], ids=["", "preload"])
-def test_a_site_under_gunicorn_and_gevent(driver: str, server: Any, preload: list[str], tmp_path: Path) -> None:
+#: Each driver in one of two ways, those that wait in Python in the one that is harder for them.
+PRELOADS = {"psycopg2": [], "psycopg": ["--preload"], "pymysql": ["--preload"], "MySQLdb": []}
+
+
+def test_a_site_under_gunicorn_and_gevent(driver: str, server: Any, tmp_path: Path) -> None:
     pytest.importorskip("gunicorn", reason="needs gunicorn: pip install gunicorn gevent")
     store, ids = crowd.made(driver, server.settings)
     code = _SITE.format(store=type(store).__name__, driver=driver, settings=server.settings)
     (tmp_path / "site_of_many.py").write_text(code)
     port, answers = free_port(), []
-    command = [sys.executable, "-m", "gunicorn", "-k", "gevent", "-b", f"127.0.0.1:{port}", "-w", "2", *preload]
+    command = [sys.executable, "-m", "gunicorn", "-k", "gevent", "-b", f"127.0.0.1:{port}", "-w", "2"]
     process = subprocess.Popen(
-        [*command, "--backlog", "512", "site_of_many:application"],
+        [*command, *PRELOADS[driver], "--backlog", "512", "site_of_many:application"],
         cwd=tmp_path, env=environment(), stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     try:
@@ -281,7 +284,8 @@ def answer(port: int, id: str) -> int:
 
 
 def psycopg2_pool(server: Any, **options: Any) -> Any:
-    return import_module("psycopg2.pool").ThreadedConnectionPool(0, 3, **server.settings, **options)
+    # It keeps as many as it has at least, and opens the others each time.
+    return import_module("psycopg2.pool").ThreadedConnectionPool(3, 3, **server.settings, **options)
 
 
 def psycopg_pool(server: Any, **options: Any) -> Any:
@@ -312,6 +316,7 @@ POOLS = {
 }
 #: What else may be given of a pool: its methods, one by one.
 WAYS: dict[str, Callable[[Any], Any]] = {
+    "itself": lambda pool: pool,
     "getconn": lambda pool: pool.getconn,
     "connection": lambda pool: pool.connection,
     "raw_connection": lambda pool: pool.raw_connection,
@@ -420,6 +425,33 @@ class TestPoolsOfTheApplication:
             assert pooled.load_session(other.id).id == other.id
         assert at_work(pool) == 0
 
+    @pytest.mark.parametrize("asks", [is_true_in_a_fork, is_true_in_a_fork_of_c])
+    @pytest.mark.parametrize("way", ["itself", "a function", "connection"])
+    def test_a_forked_child_shares_no_connection(
+        self, pool: Any, store_class: Any, store: Any, driver: str, way: str, asks: Any
+    ) -> None:
+        """Each would read the other's replies: other users' sessions."""
+        try:
+            conn = WAYS[way](pool)
+        except AttributeError:
+            pytest.skip(f"this pool has no {way}")
+        name = "pg_backend_pid()" if driver.startswith("psycopg") else "connection_id()"
+        with store_class(conn, "pooled") as pooled:
+
+            def used() -> Any:
+                return pooled._query(f"SELECT {name}", ())[0][0]
+
+            session, parents = stored(pooled), used()
+
+            def is_another() -> bool:
+                try:
+                    return bool(used() != parents)
+                except StoreUnavailable as error:
+                    return "after the fork" in str(error)
+
+            assert asks(is_another)
+            assert pooled.has_session(session.id)
+
     def test_a_user_with_other_letters(self, pooled: Any) -> None:
         session = stored(pooled)
         session.set_user("Žofia 日本")
@@ -437,6 +469,42 @@ class TestPoolsOfTheApplication:
             for _ in range(8):  # more than it has
                 assert pooled.has_session(stored(pooled).id)
         assert at_work(pool) == 0
+
+
+@pytest.mark.parametrize("driver", ["psycopg_pool"])
+def test_a_pool_that_is_opened_after_the_fork_serves_the_child(driver: str, servers: Any) -> None:
+    pools, server = pytest.importorskip(driver, reason=f"needs {driver}"), servers("psycopg")
+    pool = pools.ConnectionPool(kwargs=server.settings, min_size=0, max_size=2, open=False)
+    with PostgresSessionStore(pool, "pooled", timeout=60) as store:
+
+        def is_served() -> bool:
+            pool.open()
+            store.setup(overwrite=True)
+            return bool(store.has_session(stored(store).id))
+
+        assert is_true_in_a_fork(is_served)
+
+
+@pytest.mark.parametrize("driver", ["psycopg2", "pymysql"])
+def test_an_engine_of_one_connection_serves_a_crowd(driver: str, server: Any, store_class: Any, connect: Any) -> None:
+    sqlalchemy = pytest.importorskip("sqlalchemy", reason="needs SQLAlchemy: pip install SQLAlchemy")
+    name = "postgresql+psycopg2" if driver == "psycopg2" else "mysql+pymysql"
+    made = sqlalchemy.create_engine(f"{name}://", creator=connect, poolclass=sqlalchemy.pool.StaticPool)
+    errors: list[Exception] = []
+    with store_class(made, "pooled", timeout=60) as pooled:
+        pooled.setup(overwrite=True)
+        ids = [stored(pooled).id for _ in range(10)]
+
+        def look(id: str) -> None:
+            try:
+                for _ in range(20):
+                    assert pooled.load_session(id).id == id
+            except Exception as error:
+                errors.append(error)
+
+        run_threads(look, ids)
+    assert errors == []
+    made.dispose()
 
 
 def looks_of_postgres(connection: Any) -> list[Any]:

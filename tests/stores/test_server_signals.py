@@ -10,6 +10,7 @@ import redis
 
 from session3.DictSession import DictSession
 from session3.errors import StoreUnavailable
+from session3.store.failures import unavailable_on
 from session3.store.MySQLSessionStore import MySQLSessionStore
 from session3.store.PostgresSessionStore import PostgresSessionStore
 from session3.store.RedisSessionStore import RedisSessionStore
@@ -106,6 +107,19 @@ def test_while_redis_is_waited_for(server: RedisServer, limit: type[OSError]) ->
                 act()
             client.client_unpause()
         assert store.has_session(session.id)
+
+
+def test_where_a_driver_makes_its_own_of_it(limit: type[OSError]) -> None:
+    class Store:
+        @unavailable_on(OSError)
+        def load(self) -> None:
+            try:
+                signal.raise_signal(signal.SIGALRM)
+            except OSError:
+                raise OSError("the server hung up") from None
+
+    with pytest.raises(limit):
+        Store().load()
 
 
 def test_an_exception_that_is_handled_already_is_none_of_it(limit: type[OSError]) -> None:
