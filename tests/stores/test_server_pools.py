@@ -439,6 +439,16 @@ class TestPoolsOfTheApplication:
         assert at_work(pool) == 0
 
 
+def test_a_pool_may_make_raw_cursors(servers: Callable[[str], Any]) -> None:
+    driver: Any = pytest.importorskip("psycopg", reason="needs psycopg")
+    pool = psycopg_pool(servers("psycopg"), cursor_factory=driver.RawCursor)
+    with pool, PostgresSessionStore(pool, "raw") as store:
+        store.setup(overwrite=True)
+        assert store.has_session(stored(store).id)
+        with pool.connection() as connection:
+            assert connection.execute("SELECT $1::text", ["as it was"]).fetchone() == ("as it was",)
+
+
 def looks_of_postgres(connection: Any) -> list[Any]:
     names = ("autocommit", "cursor_factory", "row_factory", "isolation_level", "encoding")
     return [getattr(connection, name, None) for name in names] + [connection.info.transaction_status]
