@@ -140,7 +140,7 @@ class RecordStore(SessionMoves, SessionStore):
         if not isinstance(minutes, (int, float)):
             raise TypeError(f"minutes is a number, not a {type(minutes).__name__}")
         if not minutes >= 0:  # which nan is not
-            raise ValueError("minutes must be 0 or more")
+            raise ValueError("minutes must not be negative, nor nan")
         return self.sweep(minutes * 60)
 
     def delete_expired_sessions(self) -> tuple[int, int]:
