@@ -65,10 +65,8 @@ class SessionUser(SessionTokens):
 
     def _know_user_as(self, stored: str) -> None:
         """Let the user of a session that was just loaded be whom its record says, as long as his id can't be read."""
-        user = self.user
-        kind = type(user)
-        if kind is not str and kind is not int and user is not None and names_class_of(stored, user):
-            self._known_user = (user, stored, True)
+        if type(self.user) is not int and names_class_of(stored, self.user):
+            self._known_user = (self.user, stored, True)
 
     def _user_text(self) -> str:
         try:

@@ -26,6 +26,9 @@ T = TypeVar("T")
 
 _OWNER_ONLY = Access()
 
+#: What a file system says that has no locks, as a server's whose clients may not lock there.
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
+
 
 def create_file(path: str, access: Access) -> None:
     """Create an empty file if there is none."""
@@ -63,6 +66,8 @@ def try_to_lock(path: str, take: Callable[[], T], *, busy: type[Exception] = OSE
     try:
         return take()
     except busy as error:
+        if getattr(error, "errno", None) in _NO_LOCKS:
+            raise
         if not _is_open_here(path, opened):
             raise OSError(f"{path} is in use by another process") from error
     # A connection that a signal's exception kept from its owner holds the file until it is collected.

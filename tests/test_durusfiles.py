@@ -1,6 +1,7 @@
 """Durus's files, opened after all that a kill, a full disk or a pack can leave."""
 
 import errno
+import fcntl
 import logging
 import os
 import random
@@ -16,6 +17,7 @@ import pytest
 
 from session3 import durusformat
 from session3.durusfiles import DurusFile, DurusServer, open_file, open_server, open_sqlite, repair_file
+from session3.durusopening import lock_file
 
 from .processes import Child
 
@@ -384,3 +386,15 @@ def test_what_a_killed_pack_had_written_is_swept(path: Path) -> None:
     path.with_name(path.name + ".pack").write_bytes(b"half of a file")
     assert items(path) == {"a": 1}
     assert [each.name for each in path.parent.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS])
+def test_a_file_system_without_locks_is_no_other_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def flock(file: Any, how: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with pytest.raises(OSError, match=os.strerror(number)):
+        lock_file(str(tmp_path / "sessions.durus"))

@@ -1,5 +1,6 @@
 """What is said of bad input names what it was, and what to give instead."""
 
+import math
 from datetime import datetime, time, timedelta, tzinfo
 from typing import Any
 
@@ -77,3 +78,14 @@ def test_for_store_looks_at_what_it_is_given() -> None:
         with pytest.raises(ConfigurationError, match="store") as raised:
             for_store(store)
         assert "hunter2" not in str(raised.value)
+
+
+@pytest.mark.parametrize("minutes", ["60", timedelta(hours=1), None])
+def test_minutes_of_another_type_are_said(minutes: Any) -> None:
+    with pytest.raises(TypeError, match=f"minutes is a number, not a {type(minutes).__name__}"):
+        VolatileSessionStore().delete_old_sessions(minutes)
+
+
+def test_no_number_of_minutes_is_no_sweep() -> None:
+    with pytest.raises(ValueError, match="nan"):
+        VolatileSessionStore().delete_old_sessions(math.nan)

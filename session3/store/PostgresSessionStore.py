@@ -77,8 +77,8 @@ class PostgresSessionStore(ServerSQLSessionStore):
 
     def _borrow(self, connection: Any) -> Callable[[], object]:
         # The encoding stays as it is: all texts of ours are ASCII, and the others are bytes.
-        maker = "cursor_factory" if _is_psycopg2(connection) else "row_factory"
-        before = {name: getattr(connection, name) for name in (maker, "autocommit")}
+        makers = ("cursor_factory",) if _is_psycopg2(connection) else ("cursor_factory", "row_factory")
+        before = {name: getattr(connection, name) for name in (*makers, "autocommit")}
 
         def undo() -> None:
             for name, value in before.items():
@@ -98,6 +98,7 @@ class PostgresSessionStore(ServerSQLSessionStore):
             self._prepared.setdefault(connection, set())
         else:
             connection.row_factory = sys.modules["psycopg.rows"].tuple_row
+            _unraw(connection)
             if connection not in self._met:
                 self._met.add(connection)
                 if connection.execute("SELECT pg_backend_pid()").fetchone()[0] != connection.info.backend_pid:
@@ -216,6 +217,14 @@ def _is_psycopg2(connection: Any) -> bool:
     # Subclasses of its connection too; whoever hands one in has imported the driver.
     extensions = sys.modules.get("psycopg2.extensions")
     return extensions is not None and isinstance(connection, extensions.connection)
+
+
+def _unraw(connection: Any) -> None:
+    """Have a connection of psycopg 3 take our parameters, where its cursors are raw ones, which know no %s."""
+    psycopg = sys.modules["psycopg"]
+    raw = getattr(psycopg, "RawCursor", None)  # of 3.2
+    if raw is not None and issubclass(connection.cursor_factory, raw):
+        connection.cursor_factory = psycopg.Cursor
 
 
 def _parameter_status(connection: Any, name: str) -> str | None:

@@ -137,8 +137,10 @@ class RecordStore(SessionMoves, SessionStore):
         self.read(NOBODYS_KEY)
 
     def delete_old_sessions(self, minutes: float) -> tuple[int, int]:
-        if minutes < 0:
-            raise ValueError("minutes must not be negative")
+        if not isinstance(minutes, (int, float)):
+            raise TypeError(f"minutes is a number, not a {type(minutes).__name__}")
+        if not minutes >= 0:  # which nan is not
+            raise ValueError("minutes must not be negative, nor nan")
         return self.sweep(minutes * 60)
 
     def delete_expired_sessions(self) -> tuple[int, int]:

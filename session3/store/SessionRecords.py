@@ -172,7 +172,7 @@ class SessionRecords(RecordVerbs):
         session.__dict__.setdefault("_creation_time", record.created)
         session._clock = self.clock
         self._remember(session, id, key, payload, record)
-        if record.user_key is not None:
+        if record.user_key is not None and type(session.user) is not str:  # as most users are
             session._know_user_as(record.user_key)
         if is_outdated and session._snapshot is not None:
             session._snapshot.is_outdated = True

@@ -165,6 +165,7 @@ class TestPsycopg3(IterationContract, SweepContract, SetupContract, ThreadContra
             {"row_factory": rows.dict_row},
             {"row_factory": rows.scalar_row},
             {"cursor_factory": driver.ClientCursor},
+            {"cursor_factory": driver.RawCursor},
         ]
         return {str(odd): functools.partial(driver.connect, **postgres.settings, **odd) for odd in options}
 

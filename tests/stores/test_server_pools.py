@@ -142,6 +142,16 @@ def test_who_finds_none_free_is_told_of_the_limit(store_class: Any, connect: Any
         assert pooled.load_session(new_id()) is None
 
 
+def test_a_pool_may_make_raw_cursors(servers: Callable[[str], Any]) -> None:
+    driver: Any = pytest.importorskip("psycopg", reason="needs psycopg")
+    pool = psycopg_pool(servers("psycopg"), cursor_factory=driver.RawCursor)
+    with pool, PostgresSessionStore(pool, "raw") as store:
+        store.setup(overwrite=True)
+        assert store.has_session(stored(store).id)
+        with pool.connection() as connection:
+            assert connection.execute("SELECT $1::text", ["as it was"]).fetchone() == ("as it was",)
+
+
 def test_idle_connections_that_the_server_closed_cost_no_request(store: Any, connect: Any, driver: str) -> None:
     session = stored(store)
     for place in [store._pool.take() for _ in range(5)]:
