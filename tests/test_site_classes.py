@@ -27,6 +27,11 @@ class Cart(DictSession):
         self.wishes: list[str] = []
 
 
+class Asks(Cart):
+    def is_dirty(self) -> bool:
+        return bool(self.has_info())  # as Quixote's documentation advises
+
+
 class Other(Session):
     pass
 
@@ -243,7 +248,7 @@ class TestAManagerThatMakesSessionsItsOwnWay:
         made: list[Session] = []
 
         class Mine(SessionManager):
-            session_class = Cart
+            session_class = Asks
 
             def new_session(self, id: str | None) -> Session:
                 made.append(session := super().new_session(id))
