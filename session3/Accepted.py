@@ -20,7 +20,7 @@ from typing import Any
 
 from .errors import ConfigurationError
 from .secretkeys import Secret
-from .serializers import Serializer
+from .serializers import Serializer, is_serializer
 
 
 class _AsNow(Enum):
@@ -50,7 +50,7 @@ class Accepted:
     until: datetime | float | None = None
 
     def __post_init__(self) -> None:
-        if self.serializer is not None and not _is_serializer(self.serializer):
+        if self.serializer is not None and not is_serializer(self.serializer):
             name = type(self.serializer).__name__
             raise ConfigurationError(f"Accepted: a serializer has dumps, loads and keeps_classes; a {name} has not")
         if self.hash_ids not in (None, True, False):
@@ -84,11 +84,6 @@ def check_accepts(accepts: Any) -> tuple[Accepted, ...]:
 def given(keys: Keys) -> Secret | Sequence[Secret] | None:
     """Return what a seal is made with."""
     return None if isinstance(keys, _AsNow) else keys
-
-
-def _is_serializer(found: Any) -> bool:
-    is_class = isinstance(found, type)
-    return not is_class and all(hasattr(found, name) for name in ("dumps", "loads", "keeps_classes"))
 
 
 def _is_time(until: Any) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 from .cookies import CookieChange
 from .errors import FormTokenUsed, SessionError, StoreUnavailable
 from .QuixoteCookies import VISIT, QuixoteCookies, current_visit
-from .quixoteheaders import keep_from_caches, may_be_reused, vary
+from .quixoteheaders import keep_from_caches, look_again, may_be_reused, vary
 from .Session import Session
 from .Visit import Visit
 
@@ -142,6 +142,15 @@ class QuixoteHooks(QuixoteCookies, ABC):
             keep_from_caches(response)
         if change is not None or visit.loaded is not None or visit.is_anonymous or may_be_reused(response):
             vary(response)
+        if _has_layout():
+            look_again(response, self._cookie_name())
+
+
+def _has_layout() -> bool:
+    """Tell whether the site's publisher does something to a page after its request has ended."""
+    import quixote.publish
+
+    return type(quixote.get_publisher()).filter_output is not quixote.publish.Publisher.filter_output
 
 
 def _is_answered(error: BaseException | None) -> bool:

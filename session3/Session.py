@@ -146,7 +146,7 @@ class Session(SessionUser, SessionTokens, SessionTimes):
         if not public or (fresh is EMPTY_ITEMS and has_no_items(public)):
             return False
         if not isinstance(fresh, dict):
-            if fresh is not None and not self.is_dirty():
+            if fresh is not None and not Session.is_dirty(self):
                 return True  # worth keeping when it was stored; the hook that makes sessions may count its calls
             try:
                 made = type(self)(None) if fresh is None else fresh()

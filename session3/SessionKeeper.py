@@ -41,8 +41,8 @@ class SessionKeeper(QuixoteHooks):
         while not self._is_worth_keeping(session):
             if session is not visit.loaded:
                 return REVOKE if visit.ended else None
-            if not session.has_info() and not session.is_dirty():
-                return None  # as empty as it was stored
+            if not session.has_info() and not Session.is_dirty(session):
+                return None  # as empty as it was stored, whatever an is_dirty in the way of Quixote's says
             if self.store.discard_session(session):
                 return REVOKE
             # Another request changed it meanwhile; its changes are in the session now, so ask again.
@@ -178,7 +178,7 @@ class SessionKeeper(QuixoteHooks):
         own = own_deadline(kept, since)
         if is_loaded and own is None and own_deadline(visit.kept_expiry, since) is not None:
             session._expires = None  # it was the session's own, which is no more
-        elif is_loaded and own is not None and not (session._says_changed() or session.is_dirty()):
+        elif is_loaded and own is not None and not (session._says_changed() or Session.is_dirty(session)):
             return before  # counted from the last save: to read is not to save
         expires = self._deadline(session, kept, since)
         # The record moves as far as the cookie, in steps: else small ones would add up, and the browser never be told.
@@ -212,7 +212,7 @@ class SessionKeeper(QuixoteHooks):
         try:
             self._rotate(visit, session, self._grace(visit))
         except StoreUnavailable as error:
-            if session.is_dirty():
+            if Session.is_dirty(session):
                 raise
             log.warning("an id was not renewed: %s", error)  # the session was read all the same
 

@@ -170,7 +170,7 @@ class SessionManager(SessionKeeper):
             if visit.ended:
                 raise StoreUnavailable(f"{self.store!r} could not be reached, so nobody was logged out")
             visit.is_closed = True
-            return None
+            return visit.asked if self._is_to_revoke(visit) else None  # which needs no store
         try:
             change = self._settle(visit)
         except SessionDeleted:

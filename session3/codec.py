@@ -14,6 +14,7 @@ from .pickles import refusing_class
 from .seals import Seal
 from .serializers import MACHINE_ERRORS, SealedSerializer, Serializer, is_deterministic, loads_again, means, sure
 from .Session import Session
+from .storesettings import check_codec
 
 _GETSTATE, _SETSTATE = Session.__getstate__, Session.__setstate__
 _ROOM = 100  # bytes of memory that loading takes for a byte of payload, if most of them make an empty container
@@ -39,6 +40,7 @@ class SessionCodec:
     def __init__(
         self, serializer: Serializer, session_class: type[Session], seal: Seal | None, is_authentic: bool = False
     ) -> None:
+        check_codec(serializer, session_class)
         if isinstance(serializer, SealedSerializer):
             if seal is not None:
                 raise ConfigurationError("the serializer seals already: give no secret_key or encryption_key beside it")

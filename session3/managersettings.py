@@ -110,7 +110,23 @@ def _check_others(manager: Any) -> None:
 def _set_span(manager: Any, name: str, given: Any) -> None:
     number = seconds(name, given)
     if number is not given:
-        setattr(manager, name, number)
+        try:
+            setattr(manager, name, number)
+        except AttributeError:
+            raise ConfigurationError(f"{name} is a property of {type(manager).__name__}; let it give seconds") from None
+
+
+def settle_api(settings: dict[str, Any]) -> None:
+    """Check what a class of Django's API is given, and turn a timedelta into seconds."""
+    if "cookie_age" in settings:
+        settings["cookie_age"] = age = seconds("cookie_age", settings["cookie_age"])
+        if not -FOR_EVER < age < FOR_EVER:
+            raise ConfigurationError(f"cookie_age is a number of seconds below {FOR_EVER:g}; got {age!r}")
+    serializer = settings.get("serializer")
+    if serializer is not None and not (hasattr(serializer, "dumps") and hasattr(serializer, "loads")):
+        raise ConfigurationError(f"serializer is a class or an object with dumps and loads, not {serializer!r}")
+    if not isinstance(settings.get("expire_at_browser_close", False), (bool, int)):
+        raise ConfigurationError("expire_at_browser_close is True or False")
 
 
 def find_store(store: Any, session_class: Any = None) -> SessionStore:

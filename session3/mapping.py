@@ -5,7 +5,7 @@ Two classes share it: DictSession, where a manager saves, and backends.base.Sess
 
 from abc import abstractmethod
 from collections.abc import Callable, ItemsView, Iterator, KeysView, Mapping, MutableMapping, ValuesView
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from . import expiry as _expiry  # `expiry` is a keyword of two of Django's methods
@@ -25,8 +25,8 @@ class SessionItems(MutableMapping[Any, Any]):
     TEST_COOKIE_NAME = "testcookie"
     TEST_COOKIE_VALUE = "worked"
 
-    #: Seconds that a session lives after it was last modified, unless `set_expiry` says otherwise.
-    cookie_age: float = _expiry.COOKIE_AGE
+    #: Seconds (or a timedelta) that a session lives after it was last modified, unless `set_expiry` says otherwise.
+    cookie_age: float | timedelta = _expiry.COOKIE_AGE
     #: True to let browsers forget the cookie as they close, unless `set_expiry` says otherwise.
     expire_at_browser_close = False
 
@@ -91,6 +91,10 @@ class SessionItems(MutableMapping[Any, Any]):
     def __iter__(self) -> Iterator[Any]:
         return iter(self._session)
 
+    def __reversed__(self) -> Iterator[Any]:
+        backwards: Iterator[Any] = reversed(self._session)
+        return backwards
+
     def __len__(self) -> int:
         return len(self._session)
 
@@ -100,6 +104,11 @@ class SessionItems(MutableMapping[Any, Any]):
     def pop(self, key: Any, default: Any = NOT_GIVEN) -> Any:
         self.modified = self.modified or key in self._session
         return self._session.pop(key) if default is NOT_GIVEN else self._session.pop(key, default)
+
+    def popitem(self) -> tuple[Any, Any]:
+        item = self._session.popitem()  # the last one, as a dict's
+        self.modified = True
+        return item
 
     def setdefault(self, key: Any, default: Any = None) -> Any:
         if key not in self._session:
@@ -134,7 +143,8 @@ class SessionItems(MutableMapping[Any, Any]):
     # -- expiry ------------------------------------------------------------------------------------------------------
 
     def get_session_cookie_age(self) -> float:
-        return self.cookie_age
+        age: Any = self.cookie_age
+        return age.total_seconds() if isinstance(age, timedelta) else age
 
     def set_expiry(self, value: Expiry) -> None:
         """Say when the session expires.

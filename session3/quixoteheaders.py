@@ -32,6 +32,20 @@ def keep_from_caches(response: Any) -> None:
     _put(response, {**kept_from_shared_caches(headers), **past})
 
 
+def look_again(response: Any, cookie_name: str) -> None:
+    """Look once more as the headers go out, for what `Publisher.filter_output` says of caches after the request."""
+    generate = response.generate_headers
+
+    def generate_headers() -> Any:
+        if cookie_name in response.cookies:
+            keep_from_caches(response)
+        if may_be_reused(response):
+            vary(response)
+        return generate()
+
+    response.generate_headers = generate_headers
+
+
 def vary(response: Any) -> None:
     """Let caches tell apart by the cookie who gets the response."""
     if response.headers:

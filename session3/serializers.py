@@ -50,6 +50,12 @@ class Serializer(Protocol):
     def loads(self, data: bytes) -> Any: ...
 
 
+def is_serializer(found: Any) -> bool:
+    """Tell whether this is an object with what a record store needs; a class is none."""
+    is_class = isinstance(found, type)
+    return not is_class and all(hasattr(found, name) for name in ("dumps", "loads", "keeps_classes"))
+
+
 class PickleSerializer:
     """Python's own pickle: any picklable object. Never load what others could have written, or sign it."""
 

@@ -8,8 +8,8 @@ from .errors import ConfigurationError
 from .Session import Session
 
 
-def check(session_class: Any) -> None:
-    """Raise ConfigurationError for what is no session class, or shares or loses what it seems to keep."""
+def check_kind(session_class: Any) -> None:
+    """Raise ConfigurationError for what is no session class."""
     if not isinstance(session_class, type):
         raise ConfigurationError(
             f"session_class is a class, as session3.DictSession.DictSession; got a {_name(type(session_class))}"
@@ -19,6 +19,11 @@ def check(session_class: Any) -> None:
             f"{_name(session_class)} is no session class: derive it from session3.Session.Session or "
             "session3.DictSession.DictSession"
         )
+
+
+def check(session_class: Any) -> None:
+    """Raise ConfigurationError for what is no session class, or shares or loses what it seems to keep."""
+    check_kind(session_class)
     for cls in session_class.__mro__:
         if not cls.__module__.startswith("session3.") and cls is not object:
             _check_slots(cls)

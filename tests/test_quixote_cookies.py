@@ -219,6 +219,11 @@ class TestMountedApplications:
         assert {"secure", "httponly", "path=/"} <= set(cookie.split("; "))
 
 
+def headers_that_go_out(site: Site, page: Any) -> dict[str, str]:
+    answer = ask(site, page)
+    return {name.lower(): value for name, value in answer.headers.items()}
+
+
 class TestCaching:
     @pytest.mark.parametrize(
         ("headers", "varies"),
@@ -280,6 +285,23 @@ class TestCaching:
         headers = ask(site, page, UNKNOWN).headers
         assert headers[targeted.title()] == ("0" if targeted[0] == "X" else "no-store")
         assert "private" in headers["Cache-Control"] and headers["Vary"] == "Cookie"
+
+    @pytest.mark.parametrize("said", ["public, max-age=600", "s-maxage=600"])
+    def test_what_a_layout_says_of_caches_is_looked_at(
+        self, site: Site, said: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def filter_output(self: Any, request: Any, output: Any) -> Any:
+            request.response.set_header("Cache-Control", said)
+            return output
+
+        layout = type("Layout", (type(quixote.get_publisher()),), {"filter_output": filter_output})
+        monkeypatch.setattr(quixote.get_publisher(), "__class__", layout)
+        stranger = headers_that_go_out(site, lambda: "hello")
+        assert stranger["vary"] == "Cookie" and stranger["cache-control"] == said
+        login = headers_that_go_out(site, log_in())
+        assert login["vary"] == "Cookie" and "set-cookie" in login
+        assert "private" in login["cache-control"] and "public" not in login["cache-control"]
+        assert "s-maxage" not in login["cache-control"]
 
 
 class TestForwarded:

@@ -8,6 +8,7 @@ import pytest
 
 from session3.cookies import REVOKE
 from session3.DictSession import DictSession
+from session3.errors import StoreUnavailable
 from session3.Session import Session
 from session3.SessionManager import SessionManager
 from session3.store.DirectorySessionStore import DirectorySessionStore
@@ -25,6 +26,16 @@ class Cart(DictSession):
         super().__init__(id)
         self.theme = theme
         self.wishes: list[str] = []
+
+
+class Asks(Cart):
+    def is_dirty(self) -> bool:
+        return bool(self.has_info())  # as Quixote's documentation advises
+
+
+class Clean(Cart):
+    def is_dirty(self) -> bool:
+        return False  # as Quixote's own sessions say
 
 
 class Other(Session):
@@ -243,7 +254,7 @@ class TestAManagerThatMakesSessionsItsOwnWay:
         made: list[Session] = []
 
         class Mine(SessionManager):
-            session_class = Cart
+            session_class = Asks
 
             def new_session(self, id: str | None) -> Session:
                 made.append(session := super().new_session(id))
@@ -260,3 +271,44 @@ class TestAManagerThatMakesSessionsItsOwnWay:
         visit.session.wishes.clear()  # type: ignore[union-attr]
         assert manager.finish(visit) == REVOKE
         assert len(made) == 2  # once, to see that it is as a new one is
+
+
+@pytest.mark.parametrize("session_class", [Asks, Clean])
+class TestAClassWhoseIsDirtyIsQuixotes:
+    """Quixote's documentation advises an alias of has_info, and its own sessions are never dirty."""
+
+    def test_a_logout_by_set_user_holds(self, store: SessionStore, session_class: type[Cart]) -> None:
+        manager = SessionManager(store, session_class)
+        cookie = kept(manager)
+        visit = manager.begin(cookie)
+        assert visit.session is not None
+        visit.session.set_user(None)
+        assert manager.finish(visit) == REVOKE
+        assert manager.begin(cookie).session.user is None  # type: ignore[union-attr]
+
+    def test_what_is_emptied_goes(self, store: SessionStore, session_class: type[Cart]) -> None:
+        manager = SessionManager(store, session_class)
+        cookie = kept(manager, wishes=["tea"])
+        visit = manager.begin(cookie)
+        session: Any = visit.session
+        session.set_user(None)
+        session.wishes.clear()
+        assert manager.finish(visit) == REVOKE
+        assert manager.begin(cookie).session.wishes == []  # type: ignore[union-attr]
+
+    def test_a_change_beside_a_renewal_that_fails_is_no_success(
+        self, session_class: type[Cart], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        clock = Clock(1e9)
+        manager = SessionManager(store := VolatileSessionStore(clock=clock), session_class, renew_after=60)
+        cookie = kept(manager)
+        clock.advance(61)
+        visit = manager.begin(cookie)
+        visit.session["a"] = 1  # type: ignore[index]
+
+        def fail(*args: Any) -> None:
+            raise StoreUnavailable("out of reach")
+
+        monkeypatch.setattr(store, "move_session", fail)
+        with pytest.raises(StoreUnavailable):
+            manager.finish(visit)

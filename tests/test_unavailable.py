@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from session3.cookies import REVOKE, CookieChange
 from session3.DictSession import DictSession
 from session3.errors import ConfigurationError, StoreUnavailable
 from session3.SessionManager import SessionManager
@@ -120,3 +121,14 @@ def test_a_request_that_reads_needs_no_access_time(
     assert session["n"] == 1
     assert manager.finish(visit) is None
     assert "an access time was not written" in caplog.text and cookie not in caplog.text
+
+
+def test_a_cookie_that_is_to_go_goes_without_a_store(store: Outage, manager: SessionManager) -> None:
+    cookie = logged_in(manager)
+    store.is_cut_off = True
+    visit, _ = begin(manager, cookie)
+    visit.asked = REVOKE
+    assert manager.finish(visit) == REVOKE
+    visit, _ = begin(manager, cookie)
+    visit.asked = CookieChange("abcdefghijkl")
+    assert manager.finish(visit) is None

@@ -20,7 +20,7 @@ from .. import expiry, sessionclasses
 from ..copies import private_copy
 from ..DictSession import DictSession
 from ..errors import ConfigurationError, SessionConflict, SessionDeleted
-from ..managersettings import find_store, seconds
+from ..managersettings import find_store, settle_api
 from ..Session import Session
 from ..store import older_stores
 from ..store.SessionStore import ON_THEIR_WAY, SessionStore
@@ -45,8 +45,7 @@ def for_store(store: SessionStore, **settings: Any) -> "type[StoredSession]":
         raise ConfigurationError(
             f"{store!r} keeps nothing that could be loaded by a key; use session3.backends.signed_cookies.SessionStore"
         )
-    if "cookie_age" in settings:
-        settings["cookie_age"] = seconds("cookie_age", settings["cookie_age"])
+    settle_api(settings)
     members = {"__doc__": f"Sessions in {store!r}.", "__module__": __name__, "store": store, **settings}
     codec = getattr(store, "codec", None)
     if codec is not None and issubclass(codec.session_class, DictSession):

@@ -19,11 +19,13 @@ maxmemory-policy other than noeviction) logs users out to make room: `check` say
 
 import math
 from collections.abc import Callable, Hashable, Iterator
+from datetime import timedelta
 from typing import Any, TypeVar
 
 from ..datafaults import from_signal
 from ..errors import ConfigurationError, DamagedRecord
 from ..record import Record
+from ..storesettings import span
 from . import redischeck, redislimits, redisrecord
 from . import redisclients as clients
 from .failures import unavailable
@@ -58,17 +60,16 @@ class RedisSessionStore(RecordStore):
         client: Any,
         prefix: str = "session3:",
         *,
-        default_ttl: float = DEFAULT_TTL,
-        timeout: float = 2.0,
+        default_ttl: float | timedelta = DEFAULT_TTL,
+        timeout: float | timedelta = 2.0,
         **options: Any,
     ) -> None:
         super().__init__(**options)
         clients.check(client)
         self._prefix = clients.prefix_of_keys(prefix)
-        if not 1 <= default_ttl < math.inf:
+        timeout, default_ttl = span("timeout", timeout), span("default_ttl", default_ttl)
+        if default_ttl < 1:
             raise ConfigurationError("default_ttl must be a number of seconds, 1 or more")
-        if not 0 < timeout < math.inf:
-            raise ConfigurationError("timeout must be a positive number of seconds")
         self.prefix, self.default_ttl, self.timeout = prefix, default_ttl, timeout
         self._given = client
         self._copy: Any = None

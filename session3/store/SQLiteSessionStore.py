@@ -21,6 +21,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Hashable, Sequence
+from datetime import timedelta
 from functools import partial
 from itertools import pairwise
 from typing import Any
@@ -30,6 +31,7 @@ from ..connections import Held, Shared
 from ..disk import exists, why_not
 from ..errors import ConfigurationError, StoreUnavailable
 from ..record import AHEAD, Record, record_of
+from ..storesettings import span
 from . import sqlitefiles, sqliteopening
 from .failures import unavailable_on
 from .places import file_place
@@ -70,15 +72,13 @@ class SQLiteSessionStore(SQLSessionStore):
         filename: str | os.PathLike[str],
         *,
         durable: bool = False,
-        timeout: float = TIMEOUT,
+        timeout: float | timedelta = TIMEOUT,
         mode: int | None = None,
         group: str | int | None = None,
         **options: Any,
     ) -> None:
         super().__init__("session3", **options)
-        if not 0 < timeout < float("inf"):
-            raise ConfigurationError("timeout must be a positive number of seconds")
-        self.timeout = timeout
+        self.timeout = span("timeout", timeout)
         in_memory = str(filename) == ":memory:"
         if in_memory and (durable or mode is not None or group is not None):
             raise ConfigurationError("what is in memory can't be durable, and has no mode and no group")

@@ -18,6 +18,7 @@ from ..serializers import PickleSerializer, Serializer
 from ..Session import Session
 from ..SessionTimes import MAX_SKEW
 from ..Snapshot import Snapshot
+from ..storesettings import check_clock, check_flag
 from ..tuples import maker
 from .places import is_same_place, taken_over
 from .RecordVerbs import RecordVerbs
@@ -71,8 +72,12 @@ class SessionRecords(RecordVerbs):
     ) -> None:
         if on_conflict not in ("merge", "last", "raise"):
             raise ConfigurationError(f'on_conflict must be "merge", "last" or "raise", not {on_conflict!r}')
+        check_flag("hash_ids", hash_ids)
+        check_clock(clock)
         self.codec = SessionCodec(
-            serializer or PickleSerializer(), session_class, make_seal(secret_key, encryption_key)
+            PickleSerializer() if serializer is None else serializer,
+            session_class,
+            make_seal(secret_key, encryption_key),
         )
         self._ways = make_ways(check_accepts(accepts), self.codec)
         self._plain_until = _plain_until(check_accepts(accepts), hash_ids)

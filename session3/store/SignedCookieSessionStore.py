@@ -38,6 +38,7 @@ from ..secretkeys import Secret
 from ..serializers import JSONSerializer, Serializer
 from ..Session import Session
 from ..Snapshot import Snapshot
+from ..storesettings import check_clock
 from ..tokens import MAX_TOKEN, TokenSigner
 from ..tuples import maker
 from .SessionStore import SessionStore
@@ -94,8 +95,10 @@ class SignedCookieSessionStore(SessionStore):
         accepts: Sequence[Accepted] = (),
         clock: Callable[[], float] = time.time,
     ) -> None:
+        check_clock(clock)
         self.clock = clock
-        self.codec = SessionCodec(serializer or JSONSerializer(), session_class, None, is_authentic=True)
+        json = JSONSerializer() if serializer is None else serializer
+        self.codec = SessionCodec(json, session_class, None, is_authentic=True)
         self._signer = TokenSigner(secretkeys.find(secret_key, "a cookie store"), salt=salt, clock=clock)
         self._attributes_size = attributes_size
         self._accepts = [self._older(each, salt) for each in check_accepts(accepts)]
