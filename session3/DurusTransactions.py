@@ -11,6 +11,7 @@ Threads: safe, under one lock. Processes: a connection is never used in a proces
 after it broke, another one is opened, if we were given what opens it; else every further call is a DurusFailure.
 """
 
+import math
 import os
 import random
 import threading
@@ -51,6 +52,12 @@ class DurusFailure(Exception):
 class DurusTransactions:
     """Runs functions on the root of a Connection, or of those that a callable without arguments opens."""
 
+    #: Seconds after which a read looks again whether the file still bears its name.
+    LOOK_AGAIN = 0.1
+
+    _clock = staticmethod(time.monotonic)
+    _look_at = -math.inf
+
     def __init__(self, source: Any) -> None:
         import_durus()
         from durus.connection import Connection
@@ -84,16 +91,20 @@ class DurusTransactions:
         """The storage of the connection that is open, or None."""
         return None if self._connection is None else self._connection.get_storage()
 
-    def run(self, work: Callable[[Any, bool], T], *, creates: bool = True, tries: int = 2) -> T:
+    def run(
+        self, work: Callable[[Any, bool], T], *, creates: bool = True, only_reads: bool = False, tries: int = 2
+    ) -> T:
         """Return what `work(root, again)` returns, after committing what it changed; DurusFailure if that can't be.
 
         It is called again, from scratch, where another process was first, and once more on another connection where
         the first one broke: then `again` tells that an earlier try may have been committed. If it creates nothing, and
-        there is no file yet, it gets None for a root.
+        there is no file yet, it gets None for a root. If it only reads, it may see for LOOK_AGAIN what a file held that
+        was removed or replaced.
         """
         self._notice_fork()
         with self._lock:
-            if self._connection is not None:
+            # To ask is a tenth of what a read takes. What would be lost, were it written, is asked for each time.
+            if self._connection is not None and not (only_reads and self._clock() < self._look_at):
                 self._notice_other_file()
             if not creates and self._connection is None and not self._is_there():
                 return work(None, False)
@@ -212,6 +223,7 @@ class DurusTransactions:
         """Let go of a file that does not bear its name any more: what is written to it would be lost."""
         try:
             if is_in_place(self._connection):
+                self._look_at = self._clock() + self.LOOK_AGAIN
                 return
         except OSError as error:
             raise DurusFailure(_describe(error)) from error

@@ -109,7 +109,7 @@ class DurusSessionStore(RecordStore):
             found = durusrecord.tree(root).get(key)
             return self._old(root).get(key) if found is None else self._unpack(key, found)
 
-        return self._transactions.run(work, creates=False)
+        return self._transactions.run(work, creates=False, only_reads=True)
 
     @unavailable_on(DurusFailure)
     def insert(self, key: str, record: Record) -> bool:

@@ -11,6 +11,7 @@ import pytest
 
 import session3
 from session3.durusfiles import DurusFile, open_file, open_sqlite
+from session3.DurusTransactions import DurusTransactions
 from session3.errors import ConfigurationError, StoreNotSetUp, StoreUnavailable
 from session3.store.DurusSessionStore import DurusSessionStore
 
@@ -52,7 +53,42 @@ def test_a_relative_url_is_resolved_at_once(path: Path, sqlite: bool, monkeypatc
 # -- removed and replaced --------------------------------------------------------------------------------------------
 
 
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(DurusTransactions, "LOOK_AGAIN", 0)
+
+
 @KINDS
+def test_a_read_looks_again_after_a_moment_and_a_write_at_once(
+    path: Path, sqlite: bool, made: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(DurusTransactions, "_clock", staticmethod(lambda: now[0]))
+    store = DurusSessionStore(DurusFile(str(path), sqlite=sqlite))
+    made.append(store)
+    kept = stored(store)
+    store.close()
+    backup = path.read_bytes()
+
+    def replaced() -> None:
+        (path.parent / "new").write_bytes(backup)
+        os.replace(path.parent / "new", path)
+
+    lost = stored(store)
+    assert store.has_session(lost.id)
+    replaced()
+    assert store.has_session(lost.id)
+    now[0] += DurusTransactions.LOOK_AGAIN
+    assert not store.has_session(lost.id) and store.has_session(kept.id)
+    lost = stored(store)
+    replaced()
+    new = stored(store)
+    store.close()
+    assert store.has_session(new.id) and store.has_session(kept.id) and not store.has_session(lost.id)
+
+
+@KINDS
+@pytest.mark.usefixtures("at_once")
 def test_a_file_that_was_removed_is_begun_anew(path: Path, sqlite: bool, made: Any) -> None:
     store = DurusSessionStore(DurusFile(str(path), sqlite=sqlite))
     made.append(store)
@@ -66,6 +102,7 @@ def test_a_file_that_was_removed_is_begun_anew(path: Path, sqlite: bool, made: A
 
 
 @KINDS
+@pytest.mark.usefixtures("at_once")
 def test_a_backup_that_was_put_in_place_is_what_counts(path: Path, sqlite: bool, made: Any) -> None:
     store = DurusSessionStore(DurusFile(str(path), sqlite=sqlite))
     made.append(store)
@@ -82,6 +119,7 @@ def test_a_backup_that_was_put_in_place_is_what_counts(path: Path, sqlite: bool,
 
 
 @KINDS
+@pytest.mark.usefixtures("at_once")
 def test_a_connection_that_was_handed_in_says_that_its_file_is_gone(path: Path, sqlite: bool) -> None:
     connection = (open_sqlite if sqlite else open_file)(path)
     store = DurusSessionStore(connection)
