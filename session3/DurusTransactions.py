@@ -152,7 +152,11 @@ class DurusTransactions:
         """Free the memory of all that was loaded. Durus keeps thousands of objects, and a walk needs none twice."""
         with self._lock:
             if self._connection is not None and self._pid == os.getpid():
-                free(self._connection)
+                try:
+                    free(self._connection)
+                except BaseException as error:  # what is half freed would pass for a damaged record
+                    self._drop(InterruptedError(repr(error)))
+                    raise
 
     def pack(self) -> None:
         """Drop what nothing leads to any more; other threads, and clients of a server, work on meanwhile."""
@@ -189,6 +193,8 @@ class DurusTransactions:
         try:
             return bool(getattr(self._opener, "exists", lambda: True)())
         except OSError as error:  # no permission is no absence
+            if came_from_outside(error):
+                raise
             raise DurusFailure(_describe(error)) from error
 
     def _open(self) -> Any:
@@ -226,6 +232,8 @@ class DurusTransactions:
                 self._look_at = self._clock() + self.LOOK_AGAIN
                 return
         except OSError as error:
+            if came_from_outside(error):
+                raise
             raise DurusFailure(_describe(error)) from error
         if self._opener is None:
             raise DurusFailure("its file was removed or replaced; a connection that was handed in stays on the old one")
