@@ -19,6 +19,8 @@ from .keptattributes import EMPTY_ITEMS
 from .mapping import SessionItems
 from .Session import Session
 
+_EXPIRY = expiry.ITEM  # asked for several times in each request
+
 
 class DictSession(Session, SessionItems):
     """Session with items, kept in the attribute `data`. Two requests that change different items both survive.
@@ -75,7 +77,7 @@ class DictSession(Session, SessionItems):
         return super()._differs_from_fresh()
 
     def _kept_expiry(self) -> expiry.KeptExpiry:
-        kept: expiry.KeptExpiry = self.data.get(expiry.ITEM)
+        kept: expiry.KeptExpiry = self.data.get(_EXPIRY)
         return kept
 
     def _ends_with_browser(self) -> bool:

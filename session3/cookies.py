@@ -127,7 +127,7 @@ def values_of(header: str, name: str) -> list[str]:
     if name in header:
         for pair in header.split(";"):
             key, _, value = pair.partition("=")
-            if key.strip(" \t") == name:
+            if key == name or key.strip(" \t") == name:
                 value = value.strip(" \t")
                 value = _unquoted(value) if value[:1] == '"' else value
                 if value:
