@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from session3 import dumbfile
+from session3.datafaults import is_of_signal
 from session3.disk import create_private, sync_folder, take_over
 from session3.dumbfile import Index, Place, ShelfError, room
 from session3.LockedFile import LockedFile
@@ -219,6 +220,8 @@ class ShelfTransaction(LockedFile):
             elif index.has_damage or index.lines > 2 * len(index.places) + shelf.spare_lines:
                 self._replace(index.places.items())
         except OSError as error:
+            if is_of_signal(error):
+                raise
             shelf._compact_next = self._end + shelf.compact_above  # a full disk: not again at each write
             _log.warning("%s can't be compacted: %s", shelf.filename, error)
 

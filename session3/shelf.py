@@ -36,6 +36,7 @@ from contextlib import suppress
 from typing import Any, TypeVar
 
 from session3.access import Access
+from session3.datafaults import is_of_signal
 from session3.disk import check_writable, exists
 from session3.dumbfile import Index, ShelfError
 from session3.LockedFile import LockedFile
@@ -126,6 +127,8 @@ class Shelf:
             try:
                 transaction._compact()
             except OSError as error:
+                if is_of_signal(error):
+                    raise
                 raise ShelfError(f"{self.filename} can't be compacted, and is as it was: {error}") from error
 
     def check(self) -> None:

@@ -1,14 +1,17 @@
-"""A signal's exception at each step of a call: at every bytecode of this package, one after the other.
+"""A signal's exception in the midst of a call: at each point where one can come, one after the other.
 
-Python runs a signal's handler between two bytecodes, so that its exception, a request's time limit say, can come at any
-of them. Here it comes at the n-th, for all n.
+Python runs a signal's handler between two bytecodes: behind calls, and as a function or the next round of a loop
+begins. Its exception, that of a request's time limit say, comes here at the n-th of these points within this package,
+and within Durus, for all n; and it is of kinds that data and disks raise, too.
 """
 
 import contextlib
 import dis
 import functools
 import gc
+import importlib.util
 import os
+import signal
 import sys
 import threading
 import time
@@ -21,10 +24,13 @@ from typing import Any, NamedTuple
 import session3
 from session3.DictSession import DictSession
 from session3.ids import make_id
+from session3.store.DurusSessionStore import DurusSessionStore
+from session3.store.ShelveSessionStore import ShelveSessionStore
 
 from .processes import Child
 
-PACKAGE = str(Path(session3.__file__).parent)
+_durus = importlib.util.find_spec("durus")
+PACKAGES = tuple(str(Path(spec).parent) + os.sep for spec in (session3.__file__, _durus and _durus.origin) if spec)
 _LIMIT = 60.0  # seconds for what has to work after an interruption; a lock that stayed is never free
 
 _SETTLED = 10.0  # seconds after which what is open stays open
@@ -32,6 +38,18 @@ _SETTLED = 10.0  # seconds after which what is open stays open
 
 class TimeUp(Exception):
     """What the signal's handler raises."""
+
+
+class ValueTimeUp(TimeUp, ValueError):
+    """One that a decoder of damaged data could have raised."""
+
+
+class SystemTimeUp(TimeUp, TimeoutError):
+    """One that a disk could have raised."""
+
+
+_UNHEARD = ("__del__", "callback")
+_KINDS = (TimeUp, ValueTimeUp, SystemTimeUp)
 
 
 class Interruption(NamedTuple):
@@ -44,30 +62,35 @@ class Interruption(NamedTuple):
         return isinstance(self.got, TimeUp)
 
 
-def interrupt(act: Callable[[], object], number: int) -> Interruption | None:
-    """Call with an exception at the number-th bytecode; None if there are not so many."""
+def interrupt(
+    act: Callable[[], object], number: int, kind: type[TimeUp] = TimeUp, met: list[str] | None = None
+) -> Interruption | None:
+    """Call with an exception at the number-th point; None if there are not so many. `met`: gets all that are."""
     left, place = number, ""
+
+    def ring(signal_number: int, frame: FrameType | None) -> None:
+        raise kind(place)
 
     def trace_one(frame: FrameType, event: str, argument: object) -> Any:
         nonlocal left, place
-        # What has no line cleans up after a handler, where Python does not look for signals.
-        if event == "opcode" and frame.f_lineno is not None and frame.f_lasti not in _never(frame.f_code):
+        if event == "opcode" and frame.f_lasti in _points(frame.f_code):
             left -= 1
+            if met is not None:
+                met.append(frame.f_code.co_name)
             if left == 0:
-                place = (
-                    f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}+{frame.f_lasti} in {frame.f_code.co_name}"
-                )
-                raise TimeUp(place)
+                name = Path(frame.f_code.co_filename).name
+                place = f"{name}:{frame.f_lineno}+{frame.f_lasti} in {frame.f_code.co_name} ({kind.__name__})"
+                ring(signal.SIGUSR2, frame)
         return trace_one
 
     def trace(frame: FrameType, event: str, argument: object) -> Any:
-        if not frame.f_code.co_filename.startswith(PACKAGE):
+        if not frame.f_code.co_filename.startswith(PACKAGES):
             return None
         frame.f_trace_opcodes, frame.f_trace_lines = True, False
         return trace_one
 
     got: BaseException | None = None
-    before = sys.gettrace()
+    before, handler = sys.gettrace(), signal.signal(signal.SIGUSR2, ring)
     sys.settrace(trace)
     try:
         act()
@@ -76,7 +99,19 @@ def interrupt(act: Callable[[], object], number: int) -> Interruption | None:
         got.__context__ = got.__cause__ = None  # their frames hold what is to be let go of
     finally:
         sys.settrace(before)
+        signal.signal(signal.SIGUSR2, handler)
     return Interruption(place, got) if place else None
+
+
+@functools.cache
+def _points(code: CodeType) -> frozenset[int]:
+    """Return where in a function Python calls the handlers of signals."""
+    found, is_one = set(), True
+    for step in dis.get_instructions(code):
+        if is_one:
+            found.add(step.offset)
+        is_one = step.opname.startswith(("CALL", "RESUME", "JUMP_BACKWARD", "JUMP_ABSOLUTE", "SEND", "YIELD"))
+    return frozenset(found - _never(code))
 
 
 _ENDINGS = {
@@ -86,10 +121,9 @@ _ENDINGS = {
 
 @functools.cache
 def _never(code: CodeType) -> frozenset[int]:
-    """Return the bytecodes of a function before which no signal's handler runs: the ends of blocks and of handlers.
+    """Return the bytecodes before which no signal's handler runs, though they are behind calls: the ends of blocks.
 
-    Python looks for signals as a function begins, after a call and as a loop goes back. 3.10 looks more often, but not
-    there either, unless another thread asked for its turn.
+    What comes behind the last call in a `with` still belongs to that call, and to the block, where it is a signal's.
     """
     found: set[int] = set()
     steps = list(dis.get_instructions(code))
@@ -178,6 +212,22 @@ def _iterate(store: Any, session: Any) -> None:
     assert [id for id, _ in store.iter_sessions()]
 
 
+def _setup(store: Any, session: Any) -> None:
+    store.check()
+    store.create()
+
+
+def _clear(store: Any, session: Any) -> None:
+    store.setup(overwrite=True)
+
+
+def _pack(store: Any, session: Any) -> None:
+    if isinstance(store, ShelveSessionStore):
+        store._shelf.compact()
+    else:
+        store.pack()
+
+
 def _close(store: Any, session: Any) -> None:
     store.close()
     store.has_session(session.id)
@@ -189,7 +239,19 @@ ACTS: dict[str, tuple[Callable[[Any, Any], None], bool]] = {
     "merge": (_merge, False), "touch": (_touch, False), "delete": (_delete, True), "create": (_create, False),
     "overwrite": (_overwrite, False), "discard": (_discard, True), "login": (_login, True), "renew": (_renew, False),
     "lock": (_lock, False), "sweep": (_sweep, False), "iterate": (_iterate, False), "close": (_close, False),
+    "setup": (_setup, False), "clear": (_clear, True), "pack": (_pack, False),
 }  # fmt: skip
+
+
+def acts_of(store: Any) -> list[str]:
+    return [act for act in ACTS if act != "pack" or isinstance(store, (ShelveSessionStore, DurusSessionStore))]
+
+
+def busy(store: Any) -> Any:
+    """Let a shelf compact itself often, in small files as well."""
+    if isinstance(store, ShelveSessionStore):
+        store._shelf.compact_above, store._shelf.spare_lines = 1500, 3
+    return store
 
 
 class Sweep:
@@ -203,29 +265,29 @@ class Sweep:
         self._store = store
         self._act, self._may_go = ACTS[act]
         self._merges = act == "merge"
-        self._looks_at_all = act in ("sweep", "iterate")
+        self._looks_at_all = act in ("sweep", "iterate", "setup", "clear", "pack")
+        self._ends_all = act == "clear"
         self._ask_another = ask_another
+        self._kept = make_id()  # a session that the call is not about
+        self._turn = 0
         #: Where the caller did not get the exception itself.
         self.hidden: list[Interruption] = []
 
-    def run(self, step: int, first: int = 1) -> int:
-        """Interrupt at each step-th bytecode, and return how many that were."""
+    def run(self, points: int) -> int:
+        """Interrupt at about so many points, evenly spread, and return at how many; a store that grows gets no more."""
+        step = self.count() // points + 1
         with quiet():
-            for count, number in enumerate(range(first, sys.maxsize, step)):
+            for count, number in enumerate(range(1, 2 * points * step, step)):
                 if not self._try(number):
                     return count
-        raise AssertionError("unreachable")
+        return 2 * points
 
     def count(self) -> int:
-        """Return how many bytecodes there are, about: caches make a difference."""
-        low, high = 1, 2
+        """Return how many points there are, about: caches make a difference."""
+        met: list[str] = []
         with quiet():
-            while interrupt(self._call(), high) is not None:
-                low, high = high, 2 * high
-            while low + 1 < high:
-                middle = (low + high) // 2
-                low, high = (low, middle) if interrupt(self._call(), middle) is None else (middle, high)
-        return low
+            interrupt(self._call(), sys.maxsize, met=met)
+        return len(met)
 
     def _call(self) -> Callable[[], None]:
         session = self._prepared()
@@ -236,6 +298,8 @@ class Sweep:
         store = self._store
         if self._looks_at_all:
             store.clear()
+        if self._looks_at_all or self._turn == 0:
+            store.save_session(DictSession(self._kept))
         session: Any = DictSession(make_id())
         session["n"] = 0
         store.save_session(session)
@@ -249,10 +313,16 @@ class Sweep:
     def _try(self, number: int) -> bool:
         store, session = self._store, self._prepared()
         before = descriptors(store)
-        interruption = interrupt(lambda: self._act(store, session), number)
+        self._turn += 1
+        if self._turn % 2:
+            store.has_session(session.id)  # so that it is open
+        kind = _KINDS[self._turn % len(_KINDS)]
+        interruption = interrupt(lambda: self._act(store, session), number, kind)
         if interruption is None:
             return False
-        if not interruption.is_itself() and not (interruption.got is None and "__del__" in interruption.place):
+        # One of the system's kind may be told as the system's; what Python calls as something goes can tell nobody.
+        is_told = kind is SystemTimeUp or (interruption.got is None and interruption.place.split()[2] in _UNHEARD)
+        if not interruption.is_itself() and not is_told:
             self.hidden.append(interruption)
         self._look(session.id, interruption)
         place, session, interruption = interruption.place, None, None
@@ -269,6 +339,7 @@ class Sweep:
             try:
                 found = use(self._store, id)
                 assert found in ((0, 1, None) if self._may_go else (0, 1)), f"{found} is neither old nor new"
+                assert self._ends_all or self._store.has_session(self._kept), "another session is lost"
             except BaseException as error:
                 failures.append(error)
 

@@ -6,7 +6,6 @@ from . import (
     cookies,
     exits,
     interleavings,
-    interruptions,
     kills,
     late_saves,
     lost_updates,
@@ -22,6 +21,6 @@ from . import (
 )
 
 SITUATIONS = [
-    lost_updates, late_saves, interleavings, storms, kills, restarts, sweeps, bad_disks, power_cuts, interruptions,
+    lost_updates, late_saves, interleavings, storms, kills, restarts, sweeps, bad_disks, power_cuts,
     signals, exits, altered, threads, pools, replicas, planted_ids, cookies,
 ]  # fmt: skip

@@ -398,4 +398,4 @@ def test_a_signal_s_exception_at_any_moment_of_a_fork_leaves_no_lock(store: SQLi
         thread.join(30)
         assert not thread.is_alive()
         number += 1
-    assert number > 100
+    assert number > 10
