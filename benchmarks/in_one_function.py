@@ -17,6 +17,7 @@ from session3 import ids, slotformat
 from session3.ClassReferences import MARK
 from session3.DictSession import DictSession
 from session3.expiry import ITEM
+from session3.Session import not_kept
 from session3.Snapshot import Snapshot
 from session3.store import directoryrecord as folder
 from session3.Visit import Visit
@@ -106,7 +107,7 @@ class OurDirectoryInOneFunction(OurDirectory):
 
     def _dump(self, session: Any) -> bytes:
         state, kind = session.__dict__.copy(), type(session)
-        for name in session._not_kept():
+        for name in not_kept[kind]:
             state.pop(name, None)
         assert getattr(sys.modules.get(kind.__module__), kind.__qualname__, None) is kind
         payload: bytes = self.store.codec._classes._heads[kind] + pickle.dumps(state, 5)

@@ -43,7 +43,7 @@ class _NotKept(dict[type["Session"], frozenset[str]]):
         return self[cls]
 
 
-_not_kept = _NotKept()
+not_kept = _NotKept()
 #: Attributes of every session, none of which is public.
 _OWN = frozenset({"user", "_remote_address", "_creation_time", "_access_time", "_form_tokens", "_csrf_token"})
 
@@ -100,7 +100,7 @@ class Session(SessionUser, SessionTokens, SessionTimes):
 
     def _kept(self) -> dict[str, Any]:
         kept = self.__dict__.copy()
-        for name in _not_kept[type(self)]:
+        for name in not_kept[type(self)]:
             if name in kept:
                 del kept[name]
         return kept
@@ -112,7 +112,7 @@ class Session(SessionUser, SessionTokens, SessionTimes):
         state: Any = self.__getstate__()
         if not isinstance(state, dict):
             raise SerializationError(f"{type(self).__name__}.__getstate__ must return a dict of attributes")
-        outside = _not_kept[type(self)]
+        outside = not_kept[type(self)]
         return {name: value for name, value in state.items() if name not in outside}
 
     def _sameness(self) -> Sameness:
@@ -139,7 +139,7 @@ class Session(SessionUser, SessionTokens, SessionTimes):
 
     def _public(self) -> dict[str, Any]:
         # Asked in each request of a stranger.
-        hidden, attributes = _not_kept[type(self)], self.__dict__
+        hidden, attributes = not_kept[type(self)], self.__dict__
         return {
             name: attributes[name] for name in attributes if name not in _OWN and name not in hidden and name[:1] != "_"
         }
