@@ -71,6 +71,16 @@ def from_signal(error: BaseException) -> BaseException | None:
     return found
 
 
+def pass_signals(error: BaseException) -> None:
+    """Raise what a signal's handler raised, if `error` is that, or was made of it."""
+    cause = from_signal(error)
+    if cause is not None:
+        try:
+            raise cause
+        finally:
+            del cause  # or it and its traceback would keep each other, and all that is in the frames
+
+
 def _frames(error: BaseException) -> list[FrameType]:
     frames, traceback = [], error.__traceback__
     while traceback is not None:

@@ -22,7 +22,7 @@ from collections.abc import Callable, Hashable, Iterator
 from datetime import timedelta
 from typing import Any, TypeVar
 
-from ..datafaults import from_signal
+from ..datafaults import from_signal, pass_signals
 from ..errors import ConfigurationError, DamagedRecord
 from ..record import Record
 from ..storesettings import span
@@ -178,8 +178,8 @@ class RedisSessionStore(RecordStore):
             finally:
                 self._turns.give(turn)
         except self._failures.all as error:
-            cause = from_signal(error)  # a request's time limit may be an OSError, and redis-py makes its own of it
-            raise unavailable(self, error) if cause is None else cause from error
+            pass_signals(error)  # a request's time limit may be an OSError, and redis-py makes its own of it
+            raise unavailable(self, error) from error
 
     def _try(self, act: Callable[[Any], T]) -> T:
         try:

@@ -7,7 +7,7 @@ from math import isfinite
 from typing import Any, TypeVar
 
 from ..ConnectionPool import ConnectionPool
-from ..datafaults import from_signal, suppress
+from ..datafaults import from_signal, pass_signals, suppress
 from ..errors import ConfigurationError, PayloadTooLarge, SessionError, StoreUnavailable
 from ..lenders import is_connection, is_one_for_all, lender, named
 from ..poolplaces import Loan
@@ -124,7 +124,7 @@ class ServerSQLSessionStore(ServerTable):
             except SessionError:
                 raise
             except Exception as error:  # whatever the opener raises, there is no connection
-                _pass_signals(error)
+                pass_signals(error)
                 raise self._out_of_reach(error) from error
             try:
                 return self._made_fit(loan)
@@ -137,7 +137,7 @@ class ServerSQLSessionStore(ServerTable):
                 _end(loan, is_broken=True)
                 if not isinstance(error, Exception):
                     raise
-                _pass_signals(error)
+                pass_signals(error)
                 if loan.give_back is None or self._is_given:
                     raise self._out_of_reach(error) from error
                 last = error  # it lay in the application's pool, dead
@@ -198,10 +198,10 @@ class ServerSQLSessionStore(ServerTable):
             try:
                 result = execute(connection, sql, parameters)
             except connection.Error as error:
-                if (cause := from_signal(error)) is not None:  # as below, though the driver calls it a loss
+                if from_signal(error) is not None:  # as below, though the driver calls it a loss
                     _close(connection)
                     pool.discard(place)
-                    raise cause from error
+                    pass_signals(error)
                 tries += 1
                 if self._is_lost(connection, error):
                     dead += 1
@@ -250,19 +250,13 @@ def _end(loan: Loan, is_broken: bool) -> None:
         loan.connection.close() if loan.give_back is None else loan.give_back(is_broken)
 
 
-def _pass_signals(error: Exception) -> None:
-    cause = from_signal(error)
-    if cause is not None:
-        raise cause
-
-
 def _return(undo: Callable[[], object], give_back: Callable[[bool], None], is_broken: bool) -> None:
     if not is_broken:
         try:
             undo()
         except Exception as error:  # it died meanwhile
             give_back(True)
-            return _pass_signals(error)
+            return pass_signals(error)
     give_back(is_broken)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any, TypeVar
 
-from ..datafaults import from_signal
+from ..datafaults import from_signal, pass_signals
 from ..errors import StoreUnavailable
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -47,10 +47,9 @@ def unavailable_on(*errors: type[BaseException]) -> Callable[[F], F]:
 
 def _pass_signals(error: BaseException) -> None:
     """Raise a signal's exception: a request's time limit may be a TimeoutError, and that is an OSError."""
-    cause = from_signal(error)
-    if cause is not None:
+    if from_signal(error) is not None:
         _let_go(error)
-        raise cause
+        pass_signals(error)
 
 
 def _let_go(error: BaseException) -> None:
