@@ -219,7 +219,12 @@ class Model:
         if row is not None and row.forward is None:
             del self.rows[id]  # also one that has expired, and that nobody has swept yet
         elif found := self.find(id):
-            del self.rows[found[0]]  # one that was emptied can't come back any more
+            if found[1].forward == EMPTIED:  # it can't come back any more; what is left of it, the next sweep takes
+                past = self.clock() - TOMBSTONE_SECONDS
+                found[1].forward, found[1].version, found[1].expires = ROTATED, next(self._numbers), past
+                found[1].accessed = found[1].modified = past - TOMBSTONE_SECONDS
+            else:
+                del self.rows[found[0]]
 
     def discard(self, copy: Copy) -> bool:
         if self._is_current(copy):

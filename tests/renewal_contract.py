@@ -8,7 +8,7 @@ import pytest
 from session3.DictSession import DictSession
 from session3.errors import FormTokenUsed, SessionDeleted, StoreUnavailable
 from session3.ids import make_id, veil
-from session3.record import ROTATED, TOMBSTONE_SECONDS, UNSEEN_SECONDS, Record
+from session3.record import EMPTIED, ROTATED, TOMBSTONE_SECONDS, UNSEEN_SECONDS, Record
 
 from .sessions import Clock, Counted
 
@@ -49,6 +49,14 @@ class RenewalContract:
     """Part of RecordContract."""
 
     # -- requests that outlive the grace of a renewal ------------------------------------------------------------------
+
+    @pytest.mark.parametrize("forward", [ROTATED, EMPTIED, "another-id"])
+    @pytest.mark.parametrize("payload", [b"", b"what is known of it"])
+    def test_what_is_left_of_a_session_is_not_removed_as_one(self, store: Any, forward: str, payload: bytes) -> None:
+        key, now = store._key(make_id()), store.clock()
+        stored(store)  # which makes what an embedded store needs
+        store.insert(key, Record(payload, 7, now, now, now, now + 30, forward=forward))
+        assert not store.remove(key) and store.read(key).payload == payload
 
     def test_a_logout_follows_a_renewal_whose_grace_is_over(self, store: Any, clock: Clock) -> None:
         for by_id in (False, True):

@@ -155,7 +155,7 @@ local head = look('GETRANGE', key, 0, 47)
 if head:sub(1, #ARGV[2]) ~= ARGV[2] then return refuse() end
 if ARGV[3] == '' and #head == 48 and head:sub(1, 4) == 's3r1' then
   local user, forward = struct.unpack('>HH', head, 45)
-  if forward ~= 0 and redis.call('STRLEN', key) == 48 + user + forward then return refuse() end
+  if forward ~= 0 and redis.call('STRLEN', key) >= 48 + user + forward then return refuse() end
 end
 if head == '' and redis.call('EXISTS', key) == 0 then return refuse() end
 return answer(redis.call('DEL', key))

@@ -136,9 +136,9 @@ class TestStore:
         assert store.load_session(id) is None
 
     def test_a_lost_key_runs_no_pickle(self, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(Bomb, "exploded", [])
         bad = SignedCookieSessionStore(OTHER, serializer=PickleSerializer(), clock=clock)
-        id = saved(bad, bomb=Bomb())
+        id = saved(bad, bomb=Bomb())  # which runs it: a save looks whether what it writes will load
+        monkeypatch.setattr(Bomb, "exploded", [])
         assert SignedCookieSessionStore(KEY, serializer=PickleSerializer(), clock=clock).load_session(id) is None
         assert Bomb.exploded == []
 
