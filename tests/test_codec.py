@@ -147,7 +147,8 @@ def test_a_session_that_was_only_read_is_the_same(items: dict[Any, Any]) -> None
 def test_a_set_of_strings_that_was_only_read_is_the_same_under_any_hash_seed(seed: str) -> None:
     code = (
         f"import sys; sys.path[:0] = {sys.path!r}\n"
-        "from session3.codec import SessionCodec; from session3.serializers import PickleSerializer\n"
+        "from session3.codec import SessionCodec; from session3.DictSession import DictSession\n"
+        "from session3.serializers import PickleSerializer\n"
         "from session3.DictSession import DictSession; from session3.Session import Session\n"
         "session = DictSession('example1'); session['tags'] = {f'tag {n}' for n in range(100)}\n"
         "sys.stdout.buffer.write(SessionCodec(PickleSerializer(), Session, None).dump(session))"
@@ -335,8 +336,9 @@ def test_where_memory_is_short_that_is_no_damage(is_authentic: bool) -> None:
     session["many"] = [[] for _ in range(1_000_000)]
     code = (
         f"import resource, sys; sys.path[:0] = {sys.path!r}\n"
-        "from session3.codec import SessionCodec; from session3.serializers import PickleSerializer\n"
-        f"own = SessionCodec(PickleSerializer(), None, None, {is_authentic})\n"
+        "from session3.codec import SessionCodec; from session3.DictSession import DictSession\n"
+        "from session3.serializers import PickleSerializer\n"
+        f"own = SessionCodec(PickleSerializer(), DictSession, None, {is_authentic})\n"
         "payload, pages = sys.stdin.buffer.read(), int(open('/proc/self/statm').read().split()[0])\n"
         "limit, none = pages * resource.getpagesize() + 2**24, resource.RLIM_INFINITY\n"
         "resource.setrlimit(resource.RLIMIT_AS, (limit, none))\n"

@@ -105,7 +105,6 @@ def test_who_waited_too_long_is_told_of_the_limit_and_nothing_is_closed(make: An
     store = make(2, timeout=1.0)
     sessions = [stored(store) for _ in range(4)]
     run_threads(lambda _: store.load_session(sessions[0].id), "abcd")
-    before = opened(admins)
     client = store._client()
     free = threading.Event()
     lent = threading.Semaphore(0)
@@ -118,6 +117,7 @@ def test_who_waited_too_long_is_told_of_the_limit_and_nothing_is_closed(make: An
     for holder in holders:
         holder.start()
         assert lent.acquire(timeout=30)
+    before = opened(admins)  # now that both are open
     start = time.monotonic()
     with pytest.raises(StoreUnavailable, match=r"all of its 2 connections \(max_connections\)") as error:
         store.load_session(sessions[0].id)

@@ -553,6 +553,7 @@ def at_work(pool: Any) -> int:
     if hasattr(pool, "_used"):
         return len(pool._used)
     if hasattr(pool, "get_stats"):
+        pool.wait(30)  # a thread of its own opens others for those that died
         stats = pool.get_stats()
         return int(stats["pool_size"] - stats["pool_available"])
     return int(pool.pool.checkedout())
