@@ -553,10 +553,16 @@ def at_work(pool: Any) -> int:
     if hasattr(pool, "_used"):
         return len(pool._used)
     if hasattr(pool, "get_stats"):
-        pool.wait(30)  # a thread of its own opens others for those that died
-        stats = pool.get_stats()
-        return int(stats["pool_size"] - stats["pool_available"])
+        deadline = time.monotonic() + 10
+        while (missing := _missing(pool)) and time.monotonic() < deadline:
+            threading.Event().wait(0.01)  # for a thread of its own, which opens others for those that died
+        return missing
     return int(pool.pool.checkedout())
+
+
+def _missing(pool: Any) -> int:
+    stats = pool.get_stats()
+    return int(stats["pool_size"] - stats["pool_available"])
 
 
 def close(pool: Any) -> None:
