@@ -1,12 +1,11 @@
-import gc
-import warnings
-
 """A limit of connections, set on the client that a store is given."""
 
+import gc
 import itertools
 import os
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any, cast
 
