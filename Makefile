@@ -3,8 +3,9 @@
 PORT ?= 8080
 STORE ?= sqlite:///./session3-demo.db
 PYTEST_ARGS ?=
-# Tests that run beside each other.
+# Tests that run beside each other; their processes must agree on the order of sets, which is another in each run.
 JOBS ?= $(shell nproc 2>/dev/null || echo 1)
+export PYTHONHASHSEED ?= $(shell od -An -N4 -tu4 /dev/urandom | tr -d ' ')
 # The interpreter: the newest of python3.13 to python3.10 and python3 that works here, unless one is named.
 export PYTHON ?=
 export VENV ?= .venv
@@ -31,6 +32,7 @@ demo:  ## Serve the demo at http://127.0.0.1:8080, or at another PORT, on anothe
 test:  ## Run the tests, with PYTEST_ARGS
 	$(BOOTSTRAP) packages $(TEST_PACKAGES)
 	$(BOOTSTRAP) venv dev
+	@echo PYTHONHASHSEED=$$PYTHONHASHSEED
 	@$(BIN)/python -m pytest -n $(JOBS) --dist loadscope $(PYTEST_ARGS)
 
 faults:  ## Kill, fill, flip, race: the long form of the fault tests, as a table in docs/faults.md

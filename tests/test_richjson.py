@@ -86,7 +86,8 @@ def test_what_goes_in_comes_back(value: Any) -> None:
         {"!date": "2026-01-01"}, {"!dict": []}, {"!": 1}, {"": 1}, {"!a": {"!b": {"!c": 1}}},
         datetime(2026, 10, 25, 2, 30, fold=1, tzinfo=VIENNA), Decimal("-1.500E+20"), Decimal("NaN"), -0.0,
         float("inf"), 10**4000, "\ud800", UUID(int=7), timedelta.min, timedelta.max, date.min, datetime.max,
-        {frozenset({1, (2, "x")}): {3}}, [[[[[]]]]], (), set(), frozenset(), b"", {},
+        pytest.param({frozenset({1, (2, "x")}): {3}}, id="a set in a key"),  # its repr is another in each process
+        [[[[[]]]]], (), set(), frozenset(), b"", {},
     ],
     ids=repr,
 )  # fmt: skip
