@@ -5,7 +5,9 @@ STORE ?= sqlite:///./session3-demo.db
 PYTEST_ARGS ?=
 # Tests that run beside each other; their processes must agree on the order of sets, which is another in each run.
 JOBS ?= $(shell nproc 2>/dev/null || echo 1)
-export PYTHONHASHSEED ?= $(shell od -An -N4 -tu4 /dev/urandom | tr -d ' ')
+ifndef PYTHONHASHSEED
+export PYTHONHASHSEED := $(shell od -An -N4 -tu4 /dev/urandom | tr -d ' ')
+endif
 # The interpreter: the newest of python3.13 to python3.10 and python3 that works here, unless one is named.
 export PYTHON ?=
 export VENV ?= .venv
